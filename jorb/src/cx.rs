@@ -1,0 +1,78 @@
+//! What a handler sees of its surroundings.
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{JobId, Workflow};
+
+/// The context of one step. Three public fields, so that borrows of them are disjoint.
+pub struct Cx<W: Workflow> {
+    /// Clients and functions.
+    pub app: Arc<W::App>,
+    /// What all jobs of the run share.
+    pub overall: Arc<W::Overall>,
+    /// This job's own context; what a step leaves here is saved with its outcome.
+    pub job: W::Job,
+    pub(crate) at: At,
+}
+
+/// Which step of which job this is.
+#[derive(Clone)]
+pub(crate) struct At {
+    pub(crate) run: Uuid,
+    pub(crate) id: JobId,
+    pub(crate) parent: Option<JobId>,
+    pub(crate) step: u64,
+    pub(crate) attempt: u32,
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl<W: Workflow> Cx<W> {
+    /// A context for unit tests: first attempt of the first step of job 0.
+    pub fn test(app: W::App, overall: W::Overall, job: W::Job) -> Self {
+        let at = At {
+            run: Uuid::nil(),
+            id: JobId(0),
+            parent: None,
+            step: 0,
+            attempt: 1,
+            cancelled: CancellationToken::new(),
+        };
+        Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
+    }
+
+    /// The job's identity in this run.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.at.id
+    }
+
+    /// The job that kicked this one.
+    #[must_use]
+    pub fn parent(&self) -> Option<JobId> {
+        self.at.parent
+    }
+
+    /// 1 on the first try.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.at.attempt
+    }
+
+    /// The same on every attempt of this step and on no other step of any run: an idempotency key for services.
+    ///
+    /// It reads `run/job/step`, where `run` is the run's UUID.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let At { run, id, step, .. } = &self.at;
+        format!("{run}/{id}/{step}")
+    }
+
+    /// Cancelled when nobody waits for this step any more: it ran into its timeout, or the grace period of a stop
+    /// is over. An `async` step is dropped then; a plain `fn` that takes long can look here and return early.
+    #[must_use]
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.at.cancelled
+    }
+}

@@ -1,0 +1,210 @@
+//! What a handler returns: a move with its kicks, or a fault.
+use std::{error::Error, fmt, marker::PhantomData, time::Duration};
+
+use crate::{Kicks, State, Transition, Workflow};
+
+/// Any error: what `?` turns into a [`Fault`].
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What a handler returns.
+pub type Outcome<S> = Result<Next<S>, Fault>;
+
+/// A move out of state `S`, with the jobs to create in the same commit.
+#[must_use]
+pub struct Next<S: State> {
+    step: Move<S::Workflow>,
+    from: PhantomData<fn() -> S>,
+}
+
+/// A [`Next`] without its type: what the engine commits.
+pub struct Move<W: Workflow> {
+    /// Where the job goes.
+    pub to: W,
+    /// Not before so long after the commit.
+    pub after: Duration,
+    /// New jobs.
+    pub kicks: Vec<NewJob<W>>,
+}
+
+/// A [`Kick`] without its type.
+pub struct NewJob<W: Workflow> {
+    /// State it starts in.
+    pub state: W,
+    /// Its context.
+    pub context: W::Job,
+    /// At most one job of this key and state in a run.
+    pub once: Option<String>,
+}
+
+impl<S: State> Next<S> {
+    /// Move this job to `to`.
+    pub fn to<T>(to: T) -> Self
+    where
+        S: Transition<T>,
+        T: State<Workflow = S::Workflow>,
+    {
+        Next { step: Move { to: to.into(), after: Duration::ZERO, kicks: Vec::new() }, from: PhantomData }
+    }
+
+    /// Start the next step no earlier than `delay` from now. No slot is held meanwhile, and the delay survives a
+    /// restart. On a move to a terminal state it does nothing.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.step.after = delay;
+        self
+    }
+
+    /// Create jobs, committed together with the move. Chain calls for several kinds of children.
+    pub fn kick<T>(mut self, children: impl IntoIterator<Item = Kick<T>>) -> Self
+    where
+        S: Kicks<T>,
+        T: State<Workflow = S::Workflow>,
+    {
+        self.step.kicks.extend(children.into_iter().map(NewJob::from));
+        self
+    }
+
+    /// The move itself, for tests.
+    pub fn as_move(&self) -> &Move<S::Workflow> {
+        &self.step
+    }
+}
+
+impl<S: State> fmt::Debug for Next<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Move { to, after, kicks } = &self.step;
+        write!(f, "Next({} -> {}, after {after:?}, {} kicks)", S::NAME, to.name(), kicks.len())
+    }
+}
+
+impl<S: State<Workflow = W>, W: Workflow> From<Next<S>> for Move<W> {
+    fn from(next: Next<S>) -> Self {
+        next.step
+    }
+}
+
+/// A job to create: by a transition, or from outside when a run is seeded or added to.
+#[must_use]
+pub struct Kick<T: State> {
+    state: T,
+    context: <T::Workflow as Workflow>::Job,
+    once: Option<String>,
+}
+
+impl<T: State> Kick<T> {
+    /// A job in `state` with its own context.
+    pub fn new(state: T, context: <T::Workflow as Workflow>::Job) -> Self {
+        Kick { state, context, once: None }
+    }
+
+    /// At most one job of this key and state in the whole run, whoever creates it; later ones are dropped.
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
+        self
+    }
+}
+
+impl<T: State> From<Kick<T>> for NewJob<T::Workflow> {
+    fn from(Kick { state, context, once }: Kick<T>) -> Self {
+        NewJob { state: state.into(), context, once }
+    }
+}
+
+/// Why a step did not finish. `?` turns any error into [`Fault::retry`].
+///
+/// It is no `Error` itself; that is what lets `?` take `anyhow::Error`, `String` and `&str` as well.
+#[derive(Debug)]
+pub struct Fault {
+    pub(crate) reaction: Reaction,
+    pub(crate) error: BoxError,
+}
+
+/// What a [`Fault`] asks the engine to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// Try again under the state's policy; with a delay, no earlier than that instead of the backoff.
+    Retry(Option<Duration>),
+    /// Slow the whole state down, then try again; costs no attempt.
+    Throttle(Option<Duration>),
+    /// Park the job at once.
+    Park,
+}
+
+impl Fault {
+    /// Try again later; counts as an attempt.
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Fault { reaction: Reaction::Retry(None), error: error.into() }
+    }
+
+    /// The service pushed back (HTTP 429), perhaps with a `Retry-After`; counts as no attempt.
+    #[must_use]
+    pub fn throttled(after: impl Into<Option<Duration>>) -> Self {
+        Fault { reaction: Reaction::Throttle(after.into()), error: "throttled".into() }
+    }
+
+    /// Trying again cannot help: park the job.
+    pub fn fatal(error: impl Into<BoxError>) -> Self {
+        Fault { reaction: Reaction::Park, error: error.into() }
+    }
+
+    /// Try again after `delay` instead of the backoff. It does nothing on a fatal fault.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        match &mut self.reaction {
+            Reaction::Retry(after) | Reaction::Throttle(after) => *after = Some(delay),
+            Reaction::Park => {}
+        }
+        self
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn reaction(&self) -> Reaction {
+        self.reaction
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
+    /// The error and its causes in one line, as it is recorded.
+    pub(crate) fn text(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut source = self.error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Many libraries already print their cause.
+            if !text.ends_with(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Fault::retry(error)
+    }
+}
+
+/// Return types that a handler of `S` may have.
+#[diagnostic::on_unimplemented(
+    message = "a handler of state `{S}` cannot return `{Self}`",
+    label = "expected `Outcome<{S}>`",
+    note = "a handler of `S` returns `Outcome<S>`, or `Result<Next<S>, E>` where `E: Into<Fault>`",
+    note = "an `async fn` is awaited; a plain `fn` runs on the blocking pool and returns no future"
+)]
+pub trait IntoOutcome<S: State> {
+    /// Convert.
+    fn into_outcome(self) -> Outcome<S>;
+}
+
+impl<S: State, E: Into<Fault>> IntoOutcome<S> for Result<Next<S>, E> {
+    fn into_outcome(self) -> Outcome<S> {
+        self.map_err(Into::into)
+    }
+}
