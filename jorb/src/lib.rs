@@ -3,17 +3,20 @@ pub use jorb_macros::{state, workflow};
 
 mod codec;
 mod cx;
+mod error;
 mod graph;
 mod job;
 mod outcome;
 mod policy;
 pub mod reduce;
+pub mod store;
 mod time;
 mod units;
 mod workflow;
 
 pub use codec::{Codec, Form, Saved, Unreadable, Unwritable};
 pub use cx::Cx;
+pub use error::{Error, UnknownState};
 pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
