@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use crate::{Error, Form, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
 
+mod lock;
+
 /// Ids per block in which moving jobs are counted.
 pub const BLOCK: u64 = 256;
 
