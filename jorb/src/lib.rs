@@ -21,6 +21,7 @@ pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Backoff, Policy, Rate};
+pub use store::{MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use units::BadUnit;
 pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow};

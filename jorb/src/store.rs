@@ -19,6 +19,10 @@ use uuid::Uuid;
 use crate::{Error, Form, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
 
 mod lock;
+mod memory;
+mod table;
+
+pub use memory::MemoryStore;
 
 /// Ids per block in which moving jobs are counted.
 pub const BLOCK: u64 = 256;

@@ -1,0 +1,110 @@
+//! A run that lives as long as the process.
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::{Access, Batch, Header, OnceKey, Record, Store, Story, Turn, table::Table};
+use crate::{Error, Form, JobId, StateId, Status, Timestamp, Workflow};
+
+/// Keeps a run in memory: for tests, and for work that need not outlive the process.
+///
+/// Contexts are kept as values, not as text. Closing and opening it again changes nothing; dropping it loses all.
+///
+/// ```
+/// use jorb::MemoryStore;
+/// # use jorb::{Store, Workflow};
+/// # fn open<W: Workflow>() -> impl Store<W> {
+///
+/// let store = MemoryStore::new();
+/// # store
+/// # }
+/// ```
+pub struct MemoryStore<W: Workflow> {
+    table: Option<Table<W>>,
+}
+
+impl<W: Workflow> MemoryStore<W> {
+    /// No run yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        MemoryStore { table: None }
+    }
+
+    fn table(&mut self) -> &mut Table<W> {
+        self.table.get_or_insert_with(|| Table::new(Uuid::new_v4(), Timestamp::now()))
+    }
+}
+
+impl<W: Workflow> Default for MemoryStore<W> {
+    fn default() -> Self {
+        MemoryStore::new()
+    }
+}
+
+impl<W: Workflow> Store<W> for MemoryStore<W> {
+    fn form(&self) -> Form {
+        Form::Value
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("memory")
+    }
+
+    fn open(&mut self, access: Access) -> Result<Header<W>, Error> {
+        if access == Access::Read && self.table.is_none() {
+            return Err(Error::NoRun { path: "memory".into() });
+        }
+        Ok(self.table().header())
+    }
+
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
+        Ok(self.table().apply(batch))
+    }
+
+    fn clear(&mut self) -> Result<(), Error> {
+        self.table().clear();
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn page(&mut self, from: JobId, most: usize) -> Result<Vec<Record<W>>, Error> {
+        Ok(self.table().page(from, most))
+    }
+
+    fn moving(&mut self) -> Result<Vec<Record<W>>, Error> {
+        Ok(self.table().moving())
+    }
+
+    fn line(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<Turn>,
+        most: usize,
+    ) -> Result<Vec<Record<W>>, Error> {
+        Ok(self.table().line(state, status, after, most))
+    }
+
+    fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {
+        Ok(self.table().job(id))
+    }
+
+    fn child(&mut self, parent: JobId, n: u64) -> Result<Option<JobId>, Error> {
+        Ok(self.table().child(parent, n))
+    }
+
+    fn story(&mut self, id: JobId) -> Result<Story, Error> {
+        Ok(self.table().story(id))
+    }
+
+    fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error> {
+        Ok(self.table().once(id))
+    }
+}
