@@ -44,7 +44,9 @@ pub mod __private {
     use serde::{Serialize, de::DeserializeOwned};
 
     pub use crate::codec::{Context, read_state, write};
-    use crate::{Backoff, Codec, Cx, Handler, Policy, Rate, State, Task, Workflow, units};
+    use crate::{
+        Backoff, Codec, Cx, Handler, Policy, Rate, State, Task, Unreadable, Unwritable, Workflow, units,
+    };
 
     /// What the dispatcher needs to know of one state.
     pub struct Entry<S: State> {
@@ -76,6 +78,17 @@ pub mod __private {
     #[must_use]
     pub const fn context<C: Clone + Serialize + DeserializeOwned>() -> Context<C> {
         Context::new()
+    }
+
+    /// The fields of a state, and the state itself again.
+    pub fn save<S: State + Serialize>(state: S) -> (S::Workflow, Result<Option<String>, Unwritable>) {
+        let text = write(&state).map(Some);
+        (state.into(), text)
+    }
+
+    /// As [`read_state`], of a state with named fields: when it had none, its new ones may have defaults.
+    pub fn read_fields<S: State + DeserializeOwned>(data: Option<&str>) -> Result<S::Workflow, Unreadable> {
+        read_state::<S>(Some(data.unwrap_or("{}")))
     }
 
     /// Evaluated while compiling; `track_caller` makes the error point at the caller.

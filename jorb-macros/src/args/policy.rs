@@ -1,0 +1,97 @@
+//! The keys of a handler, printed as the `Policy` they make.
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::spanned::Spanned;
+use syn::{Expr, Ident, Lit, UnOp};
+
+use super::keys::{Keys, Place};
+use crate::error::Errors;
+use crate::expand::point_at;
+
+/// A policy, already printed as Rust; nothing for a function that claims to be terminal.
+///
+/// `state` is the handler's, to say where other keys belong.
+pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> Option<TokenStream> {
+    let mut keys = Keys::new(Place::Handler(state));
+    let mut policy = quote!(::jorb::Policy::DEFAULT);
+    let mut no_retry = None;
+    keys.each(tokens, errors, |key, meta| {
+        let value = ungrouped(meta.value()?.parse()?);
+        let setting = match key {
+            "concurrency" | "burst" => whole(key, &value, 1),
+            "retries" => whole(key, &value, 0),
+            _ => text(key, &value),
+        }?;
+        if key == "retries" && is_zero(&value) {
+            no_retry = Some(value.span());
+        }
+        let key = Ident::new(key, Span::call_site());
+        policy.extend(quote!(.#key(#setting)));
+        Ok(())
+    });
+    for (key, needs) in [("burst", "rate"), ("backoff", "retries")] {
+        if let (Some(at), None) = (keys.seen(key), keys.seen(needs)) {
+            errors.push(syn::Error::new(at, format!("`{key}` has no effect without `{needs}`")));
+        }
+    }
+    if let (Some(at), Some(_)) = (keys.seen("backoff"), no_retry) {
+        errors.push(syn::Error::new(at, "`backoff` has no effect with `retries = 0`"));
+    }
+    keys.seen("terminal").is_none().then_some(policy)
+}
+
+/// A literal is checked here; of anything else the compiler knows the type, and says so at the expression.
+fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
+    let error = |why: String| Err(syn::Error::new_spanned(value, why));
+    match value {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Int(n) if n.base10_parse::<u32>()? < least => {
+                error(format!("`{key}` must be at least {least}"))
+            }
+            Lit::Int(n) => Ok(quote!(#n)),
+            _ => error(format!("`{key}` is a whole number, like `4`, or a constant")),
+        },
+        Expr::Unary(minus) if matches!(minus.op, UnOp::Neg(_)) => {
+            error(format!("`{key}` must be at least {least}"))
+        }
+        constant if least == 0 => Ok(quote!(#constant)),
+        constant => Ok(checked(key, constant)),
+    }
+}
+
+/// Texts are read by the constant functions that read them everywhere else; what they say stands at the literal.
+fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
+    let (reader, example) = match key {
+        "rate" => ("rate", "10/s"),
+        "backoff" => ("backoff", "200ms..30s"),
+        _ => ("duration", "30s"),
+    };
+    match value {
+        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => Ok(checked(reader, value)),
+        Expr::Lit(_) | Expr::Unary(_) => {
+            let why = format!("`{key}` is a text, like `\"{example}\"`, or a constant");
+            Err(syn::Error::new_spanned(value, why))
+        }
+        constant if key == "timeout" => Ok(checked(key, constant)),
+        constant => Ok(quote!(#constant)),
+    }
+}
+
+/// The runtime crate checks the value while compiling; its error points at the expression.
+fn checked(check: &str, value: &Expr) -> TokenStream {
+    let check = Ident::new(check, Span::call_site());
+    let call = point_at(value.span(), quote!(::jorb::__private::#check(#value)));
+    point_at(value.span(), quote!(const { #call }))
+}
+
+fn is_zero(value: &Expr) -> bool {
+    matches!(value, Expr::Lit(lit) if matches!(&lit.lit, Lit::Int(n) if n.base10_digits() == "0"))
+}
+
+/// What a `macro_rules!` passes on stands in a group without delimiters.
+fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        other => other,
+    }
+}

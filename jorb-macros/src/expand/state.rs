@@ -1,0 +1,77 @@
+//! The impls of one state struct.
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+
+use super::{bindings, point_at};
+use crate::model::{State, Workflow};
+
+pub(super) fn impls(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+    let workflow = &w.item.ident;
+    let State { ident, cfg, .. } = s;
+    let name = s.name();
+    let this = w.path(s, Span::call_site());
+    let bindings = bindings(&s.fields);
+    // With a wrong field type the two would not fit, and rustc would say so again.
+    let (pattern, conversion) = if sound {
+        (quote!(#this #bindings), quote!(Self::#ident #bindings))
+    } else {
+        (quote!(_), quote!(::core::unreachable!()))
+    };
+    let conversions = quote! {
+        #(#cfg)*
+        impl ::jorb::__private::From<#this> for #workflow {
+            fn from(#pattern: #this) -> Self {
+                #conversion
+            }
+        }
+        #(#cfg)*
+        impl ::jorb::State for #this {
+            type Workflow = #workflow;
+            const NAME: &'static str = #name;
+        }
+    };
+    let initial = s.initial.then(|| quote!(#(#cfg)* impl ::jorb::Initial for #this {}));
+    if s.terminal {
+        return quote!(#conversions #initial);
+    }
+    let edges = edges(w, s, &this, sound);
+    // The one place that asks for the handler, so a missing one is reported once.
+    let entry = sound.then(|| {
+        let this_here = point_at(ident.span(), quote!(Self));
+        quote! {
+            #(#cfg)*
+            impl #this {
+                #[doc(hidden)]
+                const ENTRY: ::jorb::__private::Entry<Self> = ::jorb::__private::entry::<#this_here>();
+            }
+        }
+    });
+    quote! {
+        #conversions
+        #initial
+        #(#cfg)*
+        impl ::jorb::Active for #this {}
+        #edges
+        #entry
+    }
+}
+
+fn edges(w: &Workflow, s: &State, this: &TokenStream, sound: bool) -> TokenStream {
+    let cfg = &s.cfg;
+    if !sound {
+        // The graph is already reported as wrong; say nothing about moves along it.
+        return quote! {
+            #(#cfg)* impl<T: ::jorb::State> ::jorb::Transition<T> for #this {}
+            #(#cfg)* impl<T: ::jorb::State> ::jorb::Kicks<T> for #this {}
+        };
+    }
+    let next = s.next.iter().map(|e| (quote!(Transition), e));
+    let kick = s.kick.iter().map(|e| (quote!(Kicks), e));
+    let edge = |(edge, e): (TokenStream, &crate::model::Edge)| {
+        let to_cfg = &w.states[e.to].cfg;
+        let to = w.path(&w.states[e.to], e.span);
+        let (head, body) = (point_at(e.span, quote!(impl)), point_at(e.span, quote!({})));
+        quote!(#(#cfg)* #(#to_cfg)* #head ::jorb::#edge<#to> for #this #body)
+    };
+    next.chain(kick).map(edge).collect()
+}

@@ -1,0 +1,105 @@
+//! What we prove about a graph before printing it, and its picture.
+use quote::quote;
+use syn::Ident;
+
+use crate::error::Errors;
+use crate::model::{State, Workflow};
+
+/// Reports what makes no sense at one state; then, of a graph where every state does, what makes none as a whole.
+pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
+    for state in states.iter().filter(|s| !s.broken) {
+        check_state(state, errors);
+    }
+    if !errors.is_empty() {
+        return; // paths through a broken graph only add noise
+    }
+    let all = || 0..states.len();
+    if !states.iter().any(|s| s.initial) {
+        return errors.at(name, "no initial state: mark at least one variant `#[state(initial, ..)]`");
+    }
+    if !states.iter().any(|s| s.terminal) {
+        return errors.at(name, "no terminal state: mark at least one variant `#[state(terminal)]`");
+    }
+    let reached = flood(states.len(), all().filter(|i| states[*i].initial), |i| {
+        states[i].next.iter().chain(&states[i].kick).map(|e| e.to).collect()
+    });
+    let ends = flood(states.len(), all().filter(|i| states[*i].terminal), |i| {
+        all().filter(|j| states[*j].next.iter().any(|e| e.to == i)).collect()
+    });
+    for (i, state) in states.iter().enumerate() {
+        let name = &state.ident;
+        if !reached[i] {
+            errors.at(
+                name,
+                format!("state `{name}` cannot be reached from any initial state: list it in a `next(..)` or `kick(..)`, or mark it `initial`"),
+            );
+        } else if !ends[i] {
+            errors.at(
+                name,
+                format!("state `{name}` can never reach a terminal state: give it or one of its next states a way out"),
+            );
+        }
+    }
+}
+
+fn check_state(state: &State, errors: &mut Errors) {
+    let name = &state.ident;
+    match (state.terminal, state.next.first()) {
+        (true, Some(first)) => errors
+            .push(syn::Error::new(first.span, format!("terminal state `{name}` cannot have next states"))),
+        (false, None) => errors.at(
+            name,
+            format!("state `{name}` goes nowhere: add `#[state(next(..))]` or `#[state(terminal)]`"),
+        ),
+        _ => {}
+    }
+    if let (true, Some(first)) = (state.terminal, state.kick.first()) {
+        errors.push(syn::Error::new(first.span, format!("terminal state `{name}` cannot kick jobs")));
+    }
+}
+
+fn flood(len: usize, start: impl Iterator<Item = usize>, out: impl Fn(usize) -> Vec<usize>) -> Vec<bool> {
+    let mut seen = vec![false; len];
+    let mut todo: Vec<usize> = start.collect();
+    while let Some(i) = todo.pop() {
+        if !std::mem::replace(&mut seen[i], true) {
+            todo.extend(out(i));
+        }
+    }
+    seen
+}
+
+/// The graph in Mermaid's words, as `jorb::Graph::mermaid` prints it, for the docs of the enum: what is behind a
+/// `cfg` stays behind it.
+pub(crate) fn docs(workflow: &Workflow) -> proc_macro2::TokenStream {
+    let states = &workflow.states;
+    let line = |text: String, guards: &[&State]| {
+        let conditions: Vec<_> =
+            guards.iter().flat_map(|s| &s.cfg).filter_map(|a| a.meta.require_list().ok()).collect();
+        let conditions = conditions.iter().map(|list| &list.tokens);
+        match guards.iter().all(|s| s.cfg.is_empty()) {
+            true => quote!(#[doc = #text]),
+            false => quote!(#[cfg_attr(all(#(#conditions),*), doc = #text)]),
+        }
+    };
+    let lines = states.iter().flat_map(|state| {
+        let name = state.name();
+        let edge = |to: usize, mark: &str| {
+            line(format!("    {name} --> {}{mark}", states[to].name()), &[state, &states[to]])
+        };
+        let initial = state.initial.then(|| line(format!("    [*] --> {name}"), &[state]));
+        let terminal = state.terminal.then(|| line(format!("    {name} --> [*]"), &[state]));
+        let mut lines: Vec<_> = initial.into_iter().collect();
+        lines.extend(state.next.iter().map(|e| edge(e.to, "")));
+        lines.extend(state.kick.iter().map(|e| edge(e.to, ": kick")));
+        lines.extend(terminal);
+        lines
+    });
+    quote! {
+        #[doc = ""]
+        #[doc = "```mermaid"]
+        #[doc = "stateDiagram-v2"]
+        #(#lines)*
+        #[doc = "```"]
+    }
+}

@@ -1,0 +1,230 @@
+//! `#[state]` on a function: the function stays as written, an impl is added beside it.
+use heck::ToSnakeCase;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, FnArg, Ident, ReturnType, Signature, Token, Type, Visibility};
+
+use crate::args;
+use crate::attrs::pick;
+use crate::error::Errors;
+use crate::expand::point_at;
+
+const SHAPE: &str = "a handler takes `(state: S)` or `(state: S, cx: &mut Cx<W>)`";
+
+pub(crate) fn state(args: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let head = errors.keep(syn::parse2::<Head>(item.clone()));
+    let implementation = head.and_then(|Head { cfg, sig }| {
+        let inputs = Inputs::new(&sig, &mut errors);
+        let name = inputs.state.as_ref().and_then(last).map_or_else(|| "..".to_owned(), Ident::to_string);
+        let policy = args::policy(args, &name, &mut errors)?;
+        let implementation = implement(&sig, &inputs, &policy, &mut errors)?;
+        Some(quote!(#(#cfg)* #implementation))
+    });
+    let errors = errors.into_tokens();
+    // The signature is ours to ask for, so its lints are ours to silence.
+    quote! {
+        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::unused_async)]
+        #item
+        #implementation
+        #errors
+    }
+}
+
+/// A function whose body we never parse: half-typed bodies cannot break the macro.
+struct Head {
+    cfg: Vec<Attribute>,
+    sig: Signature,
+}
+
+impl Parse for Head {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let cfg = pick(&input.call(Attribute::parse_outer)?, &["cfg"]);
+        input.parse::<Visibility>()?;
+        let start = input.fork();
+        let sig = input.parse().map_err(|e| {
+            // A function that cannot be read has its own error; of anything else, say what is wrong.
+            match of_function(&start) {
+                true => e,
+                false => start
+                    .error("`#[state]` belongs on a handler function, or on a variant under `#[workflow]`"),
+            }
+        })?;
+        input.parse::<TokenStream>()?;
+        Ok(Head { cfg, sig })
+    }
+}
+
+fn of_function(input: ParseStream<'_>) -> bool {
+    let next = input.fork();
+    while next.peek(Token![async]) || next.peek(Token![unsafe]) || next.peek(Token![const]) {
+        let _ = next.call(Ident::parse_any);
+    }
+    next.is_empty() || next.peek(Token![fn]) || next.peek(Token![extern])
+}
+
+#[derive(Default)]
+struct Inputs {
+    state: Option<Type>,
+    cx: Option<Type>,
+}
+
+impl Inputs {
+    /// Even of wrong inputs, finds the state: then the enum does not complain about a missing handler.
+    fn new(sig: &Signature, errors: &mut Errors) -> Self {
+        let mut types: Vec<Type> = Vec::new();
+        for input in &sig.inputs {
+            match input {
+                FnArg::Receiver(this) => {
+                    errors.at(this, "a handler is a free function: put shared data in the app, `cx.app`");
+                    return Inputs::default(); // an impl cannot stand inside another
+                }
+                FnArg::Typed(arg) => types.push((*arg.ty).clone()),
+            }
+        }
+        if types.is_empty() {
+            errors.at(&sig.ident, SHAPE);
+        } else if let Some(extra) = sig.inputs.iter().nth(2) {
+            errors.at(extra, SHAPE);
+        }
+        if types.len() > 1 && is_cx(&types[0]) {
+            errors.at(&types[0], "the state comes first: `(state: S, cx: &mut Cx<W>)`");
+            types = vec![types.remove(1)];
+        }
+        let mut types = types.into_iter();
+        let state = types.next().map(|ty| owned_struct(ty, errors));
+        let cx = types.next();
+        match &cx {
+            Some(Type::Reference(r)) if r.mutability.is_none() => {
+                errors.at(r.and_token, "a handler borrows its context mutably: `&mut Cx<W>`");
+            }
+            Some(ty @ Type::Path(_)) if is_cx(ty) => {
+                errors.at(ty, "a handler borrows its context, the engine keeps it: `&mut Cx<W>`");
+            }
+            _ => {}
+        }
+        Inputs { state, cx }
+    }
+}
+
+fn owned_struct(mut ty: Type, errors: &mut Errors) -> Type {
+    if let Type::Reference(r) = ty {
+        errors.at(r.and_token, "a handler owns its state: drop the `&`");
+        ty = *r.elem;
+    }
+    // Of `Crawl::Fetch`, a variant, rustc says that it is no type; we still register the handler of the struct.
+    if let Type::Path(path) = &mut ty
+        && let Some(module) = path.path.segments.iter_mut().rev().nth(1)
+        && module.ident.to_string().starts_with(char::is_uppercase)
+    {
+        module.ident = Ident::new(&module.ident.to_string().to_snake_case(), module.ident.span());
+    }
+    ty
+}
+
+fn implement(
+    sig: &Signature,
+    inputs: &Inputs,
+    policy: &TokenStream,
+    errors: &mut Errors,
+) -> Option<TokenStream> {
+    refuse(sig, errors);
+    let output = match &sig.output {
+        ReturnType::Type(_, ty) => Some(ty),
+        ReturnType::Default => {
+            errors.at(&sig.ident, "a handler returns `Outcome<S>`, where `S` is its state");
+            None
+        }
+    };
+    let state = inputs.state.as_ref()?;
+    let name = &sig.ident;
+    let body = if let (true, Some(output)) = (errors.is_empty(), output) {
+        let arg = |ty: &Type, arg: &str| Ident::new(arg, first_token(ty));
+        let this = arg(state, "self");
+        let cx = inputs.cx.as_ref().map(|ty| arg(ty, "cx"));
+        let out = Ident::new("out", first_token(output));
+        let wait = sig.asyncness.map(|_| quote!(.await));
+        quote! {
+            let #out = #name(#this, #cx) #wait;
+            ::jorb::IntoOutcome::<Self>::into_outcome(#out)
+        }
+    } else {
+        quote!(::core::unreachable!())
+    };
+    // The one difference between the two kinds: where the engine drives `run`.
+    let blocking = sig.asyncness.is_none().then(|| quote!(.blocking()));
+    let implement = point_at(first_token(state), quote!(impl));
+    // Where rustc complains when the future is not `Send`.
+    let outcome = {
+        let (open, close) = (point_at(name.span(), quote!(::)), point_at(name.span(), quote!(>)));
+        quote!(#open jorb::Outcome<Self #close)
+    };
+    let items = quote!({
+        const POLICY: ::jorb::Policy = #policy #blocking;
+        #[allow(unused_variables)]
+        async fn run(self, cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
+            #body
+        }
+    });
+    let items = point_at(first_token(state), items);
+    Some(quote!(#implement ::jorb::Handler for #state #items))
+}
+
+/// What the engine could not call.
+fn refuse(sig: &Signature, errors: &mut Errors) {
+    const PLAIN: &str = "a handler is an `async fn` or a plain `fn`";
+    if !sig.generics.params.is_empty() {
+        errors.at(&sig.generics, "a handler cannot be generic");
+    }
+    if let Some(clause) = &sig.generics.where_clause {
+        errors.at(clause.where_token, "a handler cannot have a `where` clause");
+    }
+    if let Some(token) = &sig.constness {
+        errors.at(token, format!("{PLAIN}: drop the `const`"));
+    }
+    if let Some(token) = &sig.abi {
+        errors.at(token, format!("{PLAIN}: drop the `extern`"));
+    }
+    if let syn::Safety::Unsafe(token) = &sig.safety {
+        errors.at(token, format!("{PLAIN}: drop the `unsafe`"));
+    }
+}
+
+fn is_cx(ty: &Type) -> bool {
+    let ty = if let Type::Reference(r) = ty { &r.elem } else { ty };
+    last(ty).is_some_and(|name| name == "Cx")
+}
+
+/// `Fetch` of `crawl::Fetch`.
+fn last(ty: &Type) -> Option<&Ident> {
+    match ty {
+        Type::Path(path) => path.path.segments.last().map(|s| &s.ident),
+        _ => None,
+    }
+}
+
+/// On stable `Span::join` is the first token anyway; say so.
+fn first_token(tokens: impl ToTokens) -> Span {
+    tokens.to_token_stream().into_iter().next().map_or_else(Span::call_site, |t| t.span())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_typed_code_is_given_back() {
+        let items = [
+            quote!(async fn fetch),
+            quote!(async fn fetch(state: crawl::) {}),
+            quote!(fn fetch(state: crawl::Fetch) -> Outcome<crawl::Fetch> { cx. let = }),
+        ];
+        for item in items {
+            for args in [quote!(), quote!(rate =), quote!(rate = "10/s", terminal)] {
+                assert!(state(args, &item).to_string().contains(&item.to_string()), "{item}");
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The enum, read once and checked: everything after this file may assume it is sound.
+use heck::ToSnakeCase;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{Attribute, Fields, Ident, ItemEnum, LitStr, Meta, Type, Variant};
+
+use crate::args::{self, VariantArgs, WorkflowArgs};
+use crate::attrs::{self, pick};
+use crate::error::{Errors, did_you_mean};
+use crate::graph;
+
+pub(crate) struct Workflow {
+    /// The user's enum without our attributes.
+    pub(crate) item: ItemEnum,
+    /// Its name in the store.
+    pub(crate) name: String,
+    /// Name of the generated module of state structs.
+    pub(crate) module: Ident,
+    pub(crate) app: Type,
+    pub(crate) overall: Type,
+    pub(crate) job: Type,
+    pub(crate) states: Vec<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) ident: Ident,
+    pub(crate) fields: Fields,
+    /// `#[cfg]`s of the variant: they guard everything generated for it.
+    pub(crate) cfg: Vec<Attribute>,
+    pub(crate) docs: Vec<Attribute>,
+    /// What the variant says to serde of its fields as a whole.
+    pub(crate) serde: Vec<Meta>,
+    pub(crate) initial: bool,
+    pub(crate) terminal: bool,
+    pub(crate) next: Vec<Edge>,
+    pub(crate) kick: Vec<Edge>,
+    pub(crate) aliases: Vec<LitStr>,
+    /// Already reported.
+    pub(crate) broken: bool,
+}
+
+/// An edge to `states[to]`; `span` is where the user wrote it.
+pub(crate) struct Edge {
+    pub(crate) to: usize,
+    pub(crate) span: Span,
+}
+
+impl State {
+    /// The name in the store: `Type` of `r#Type`.
+    pub(crate) fn name(&self) -> String {
+        self.ident.unraw().to_string()
+    }
+}
+
+impl Workflow {
+    /// Gives the enum back when it is too far off to generate anything for.
+    pub(crate) fn new(
+        args: TokenStream,
+        mut item: ItemEnum,
+        errors: &mut Errors,
+    ) -> Result<Workflow, Box<ItemEnum>> {
+        let WorkflowArgs { app, overall, job, name, states: module } = args::workflow(args, errors);
+        let args: Vec<VariantArgs> =
+            item.variants.iter_mut().map(|v| args::take_variant(&mut v.attrs, errors)).collect();
+        if !item.generics.params.is_empty() {
+            errors.at(&item.generics, "a workflow enum cannot be generic: its states are stored by name");
+            return Err(Box::new(item));
+        }
+        if item.variants.is_empty() {
+            errors.at(&item.ident, "a workflow needs at least one state");
+            return Err(Box::new(item));
+        }
+        let names: Vec<String> = item.variants.iter().map(|v| v.ident.unraw().to_string()).collect();
+        let mut serde = attrs::take_serde(&mut item, errors).into_iter();
+        let states: Vec<State> = item
+            .variants
+            .iter()
+            .zip(args)
+            .map(|(v, args)| state(v, args, serde.next().unwrap_or_default(), &names, errors))
+            .collect();
+        for field in states.iter().flat_map(|s| &s.fields) {
+            hidden_types(field.ty.to_token_stream(), &names, errors);
+        }
+        used_names(&states, errors);
+        graph::check(&item.ident, &states, errors);
+        let unit = || syn::parse_quote!(());
+        let default = module_name(&item.ident);
+        Ok(Workflow {
+            name: name.map_or_else(|| item.ident.unraw().to_string(), |name| name.value()),
+            module: module.unwrap_or(default),
+            app: app.unwrap_or_else(unit),
+            overall: overall.unwrap_or_else(unit),
+            job: job.unwrap_or_else(unit),
+            item,
+            states,
+        })
+    }
+
+    /// `crawl::Fetch`; "go to definition" at `span` leads to it.
+    pub(crate) fn path(&self, state: &State, span: Span) -> TokenStream {
+        let (mut module, mut ident) = (self.module.clone(), state.ident.clone());
+        module.set_span(Span::call_site());
+        ident.set_span(span);
+        quote!(#module::#ident)
+    }
+}
+
+fn state(v: &Variant, args: VariantArgs, serde: Vec<Meta>, names: &[String], errors: &mut Errors) -> State {
+    let before = errors.len();
+    let mut resolve = |edges: &[Ident]| -> Vec<Edge> {
+        let mut out: Vec<Edge> = Vec::new();
+        for to in edges {
+            let name = to.unraw().to_string();
+            match names.iter().position(|n| *n == name) {
+                Some(i) if out.iter().any(|e| e.to == i) => errors.at(to, format!("`{to}` is listed twice")),
+                Some(i) => out.push(Edge { to: i, span: to.span() }),
+                None => {
+                    let close = did_you_mean(&name, names.iter().map(String::as_str));
+                    errors.at(to, format!("unknown state `{to}`{close}"));
+                }
+            }
+        }
+        out
+    };
+    let (next, kick) = (resolve(&args.next), resolve(&args.kick));
+    if let Some((_, number)) = &v.discriminant {
+        errors.at(number, "a state has no number, it is saved by its name: drop the `= ..`");
+    }
+    State {
+        ident: v.ident.clone(),
+        fields: v.fields.clone(),
+        cfg: pick(&v.attrs, &["cfg"]),
+        docs: pick(&v.attrs, &["doc"]),
+        serde,
+        initial: args.initial,
+        terminal: args.terminal,
+        next,
+        kick,
+        aliases: args.aliases,
+        broken: args.broken || errors.len() > before,
+    }
+}
+
+/// `crawl` of `Crawl`, `r#move` of `Move`.
+fn module_name(workflow: &Ident) -> Ident {
+    let snake = workflow.unraw().to_string().to_snake_case();
+    match syn::parse_str::<Ident>(&snake) {
+        Ok(_) => Ident::new(&snake, workflow.span()),
+        Err(_) if ["", "self", "super", "crate"].contains(&snake.as_str()) => {
+            Ident::new("states", workflow.span())
+        }
+        Err(_) => Ident::new_raw(&snake, workflow.span()),
+    }
+}
+
+/// Rejects field types that would mean a state struct inside the generated module.
+fn hidden_types(ty: TokenStream, states: &[String], errors: &mut Errors) {
+    let mut in_path = false;
+    for token in ty {
+        match &token {
+            TokenTree::Ident(name) if !in_path && states.iter().any(|s| name == s) => errors.at(
+                name,
+                format!("`{name}` is also a state here: write the full path, `crate::..::{name}`, or rename the state"),
+            ),
+            TokenTree::Group(group) => hidden_types(group.stream(), states, errors),
+            _ => {}
+        }
+        in_path = matches!(&token, TokenTree::Punct(p) if p.as_char() == ':');
+    }
+}
+
+/// An old name must lead to one state.
+fn used_names(states: &[State], errors: &mut Errors) {
+    let mut used: Vec<String> = states.iter().map(State::name).collect();
+    for alias in states.iter().flat_map(|s| &s.aliases) {
+        if used.contains(&alias.value()) {
+            errors.at(alias, format!("`{}` already names a state of this workflow", alias.value()));
+        }
+        used.push(alias.value());
+    }
+}
