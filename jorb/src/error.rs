@@ -112,6 +112,9 @@ pub enum Error {
     /// The iterator or closure that seeds the run failed; the run is still unseeded.
     #[error("seeding failed, the run is still unseeded: {0}")]
     Seed(#[source] BoxError),
+    /// A processor took the run and was dropped before it gave it back.
+    #[error("the run went away with a processor that was dropped; open it again")]
+    Away,
     /// The run has not been seeded.
     #[error("the run has not been seeded; call `seed` first")]
     Unseeded,

@@ -6,9 +6,13 @@ mod cx;
 mod error;
 mod graph;
 mod job;
+mod limits;
+mod nearest;
 mod outcome;
 mod policy;
+mod processor;
 pub mod reduce;
+mod run;
 pub mod store;
 mod time;
 mod units;
@@ -21,6 +25,10 @@ pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Backoff, Policy, Rate};
+pub use processor::{
+    Ending, Event, Exit, Handle, Listener, Overview, Processor, StateOverview, StateSummary, Summary,
+};
+pub use run::{Run, Seeds};
 pub use store::{MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use units::BadUnit;

@@ -122,10 +122,11 @@ impl Rate {
         }
     }
 
-    /// Time between two starts.
+    /// Time between two starts, rounded up to a nanosecond.
     #[must_use]
     pub fn interval(self) -> Duration {
-        self.per / self.permits
+        let nanos = self.per.as_nanos().div_ceil(u128::from(self.permits));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// Starts per second.

@@ -1,7 +1,10 @@
 //! Everything that follows from a step, as one pure function: no clock, no store, no runtime.
 use std::time::Duration;
 
-use crate::{Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
+use crate::{
+    Form, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow,
+    codec::save_state,
+};
 
 /// What becomes of `job`, now that a step under `policy` has `returned`; `random` is in `0.0..1.0`.
 ///
@@ -122,6 +125,15 @@ pub struct Target<W: Workflow> {
     pub state: StateId<W>,
     /// Its fields.
     pub data: Saved<W>,
+}
+
+impl<W: Workflow> Target<W> {
+    /// Writes a state down, and gives it back.
+    pub(crate) fn save(form: Form, state: W) -> Result<(W, Self), Unwritable> {
+        let id = StateId::of(&state);
+        let (state, data) = save_state(form, state);
+        Ok((state, Target { state: id, data: data? }))
+    }
 }
 
 /// A job to create.

@@ -71,6 +71,9 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error>;
 }
 
+/// Any store.
+pub type BoxStore<W> = Box<dyn Store<W>>;
+
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -102,6 +105,39 @@ pub struct Header<W: Workflow> {
     pub limiters: Vec<(StateId<W>, Timestamp)>,
     /// The limiters were saved by a clean stop: what they say is exact.
     pub clean: bool,
+}
+
+impl<W: Workflow> Header<W> {
+    /// Of a run without jobs.
+    #[must_use]
+    pub fn new(run: Uuid, created: Timestamp) -> Self {
+        let states = W::STATES.len();
+        Header {
+            run,
+            created,
+            overall: None,
+            seeding: Seeding::No,
+            next: Numbers::FIRST,
+            fresh: Fresh { next: 0, end: 0, by_state: vec![0; states] },
+            counts: Counts::none(states),
+            held: Vec::new(),
+            limiters: Vec::new(),
+            clean: true,
+        }
+    }
+}
+
+impl<W: Workflow> Clone for Header<W> {
+    fn clone(&self) -> Self {
+        Header {
+            overall: self.overall.clone(),
+            fresh: self.fresh.clone(),
+            counts: self.counts.clone(),
+            held: self.held.clone(),
+            limiters: self.limiters.clone(),
+            ..*self
+        }
+    }
 }
 
 /// How far seeding got.

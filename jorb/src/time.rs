@@ -70,6 +70,9 @@ pub struct Clock {
     at_origin: Timestamp,
 }
 
+/// Instants further away than this are of no use to a timer.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Clock {
     /// Starts at what the system's clock says now.
     #[must_use]
@@ -91,10 +94,21 @@ impl Clock {
         Timestamp(self.at_origin.0.saturating_add(millis))
     }
 
+    /// The time now, in nanoseconds since 1970.
+    pub(crate) fn nanos(&self) -> u64 {
+        let elapsed = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.at_origin.0.saturating_mul(1_000_000).saturating_add(elapsed)
+    }
+
+    /// The instant at which [`Clock::nanos`] becomes `at`.
+    pub(crate) fn instant_of_nanos(&self, at: u64) -> Instant {
+        let since = at.saturating_sub(self.at_origin.0.saturating_mul(1_000_000));
+        self.origin + Duration::from_nanos(since).min(self.origin.elapsed() + FAR)
+    }
+
     /// The instant at which [`Clock::now`] becomes `at`.
     #[must_use]
     pub fn instant(&self, at: Timestamp) -> Instant {
-        let far = Duration::from_secs(365 * 24 * 3600);
-        self.origin + at.since(self.at_origin).min(self.origin.elapsed() + far)
+        self.origin + at.since(self.at_origin).min(self.origin.elapsed() + FAR)
     }
 }

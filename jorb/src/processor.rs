@@ -1,0 +1,349 @@
+//! Drives a run: starts its steps, commits what they leave, tells the listeners.
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    select,
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
+
+mod core;
+mod handle;
+mod line;
+mod listener;
+mod panic;
+mod random;
+mod signals;
+mod slot;
+mod summary;
+mod writer;
+
+pub use handle::Handle;
+pub use listener::{Event, Listener};
+pub use summary::{Ending, Exit, Overview, StateOverview, StateSummary, Summary};
+
+use self::{
+    core::{Bounds, Core},
+    handle::{Desk, GRACE},
+    slot::{Shared, slot},
+    writer::{Tell, on_disk, write},
+};
+use crate::{
+    Clock, Error, Run, StateId, Status, Workflow,
+    store::{Batch, BoxStore},
+};
+
+/// Listeners hear of changes at most this often.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Drives runs: starts their steps, commits what they leave, tells the listeners.
+///
+/// ```
+/// use jorb::prelude::*;
+/// use jorb::{MemoryStore, Processor, Run};
+///
+/// #[workflow(job = u32)]
+/// #[derive(Debug, Clone)]
+/// enum Count {
+///     #[state(initial, next(Up, Done))]
+///     Up,
+///     #[state(terminal)]
+///     Done,
+/// }
+///
+/// #[state(concurrency = 2)]
+/// async fn up(_: count::Up, cx: &mut Cx<Count>) -> Outcome<count::Up> {
+///     cx.job += 1;
+///     Ok(if cx.job < 10 { Next::to(count::Up) } else { Next::to(count::Done) })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), jorb::Error> {
+/// let mut run = Run::<Count>::open(MemoryStore::new())?;
+/// run.seed((), |jobs| jobs.add(Kick::new(count::Up, 0)))?;
+/// let summary = Processor::new(()).exec(&mut run).await?;
+/// assert_eq!((summary.moves, summary.jobs("Done")), (10, 1));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Processor<W: Workflow> {
+    app: Arc<W::App>,
+    listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+    desk: Arc<Desk<W>>,
+    grace: Duration,
+    clock: Option<Clock>,
+    seed: Option<u64>,
+    bounds: Bounds,
+    signals: bool,
+}
+
+impl<W: Workflow> Processor<W> {
+    /// A processor whose handlers see `app`.
+    pub fn new(app: W::App) -> Self {
+        Processor {
+            app: Arc::new(app),
+            listeners: Arc::default(),
+            desk: Desk::new(),
+            grace: GRACE,
+            clock: None,
+            seed: None,
+            bounds: Bounds::default(),
+            signals: false,
+        }
+    }
+
+    /// Tell `listener` how the run goes, besides those that are told already.
+    #[must_use]
+    pub fn listener(self, listener: impl Listener) -> Self {
+        self.lock_listeners().push(Box::new(listener));
+        self
+    }
+
+    /// After a stop, let steps in flight go on for this long; then drop them. Default: 10 s.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Stop when more than `most` jobs are parked: before a bug parks a million.
+    #[must_use]
+    pub fn max_parked(mut self, most: u64) -> Self {
+        self.bounds.max_parked = Some(most);
+        self
+    }
+
+    /// Run only the first `n` jobs that start, as far as they go, and stop: a canary.
+    #[must_use]
+    pub fn first(mut self, n: usize) -> Self {
+        self.bounds.first = Some(n);
+        self
+    }
+
+    /// Stop on Ctrl-C and SIGTERM: gracefully on the first one; on the second one, drop the steps in flight and end
+    /// the program as soon as all that is done is durable, with exit code 4.
+    #[must_use]
+    pub fn stop_on_signals(mut self) -> Self {
+        self.signals = true;
+        self
+    }
+
+    /// Use another clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Use another seed for jitter than the run's own, for tests.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Controls this processor from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle<W> {
+        self.desk.handle()
+    }
+
+    /// Drives a run until no job has anything left to do, but for held ones; or until it is stopped.
+    ///
+    /// What is committed is safe, whatever happens to this future or the process. On an error of the store, the run
+    /// is as the last commit left it.
+    pub async fn exec(&mut self, run: &mut Run<W>) -> Result<Summary, Error> {
+        let started = tokio::time::Instant::now();
+        let overall = run.overall()?;
+        let (store, header) = run.take()?;
+        let (form, seed) = (store.form(), self.seed.unwrap_or_else(|| header.run.as_u64_pair().1));
+        let id = header.run;
+        let (store, opened) = on_disk(store, {
+            // From the first start on, an end that is not clean must be seen.
+            let dirty = header.clean.then(|| Batch { clean: Some(false), ..Batch::new(header.next) });
+            move |store| {
+                if let Some(batch) = dirty {
+                    store.commit(&batch)?;
+                }
+                store.moving()
+            }
+        })
+        .await;
+        let moving = match opened {
+            Ok(moving) => moving,
+            Err(e) => {
+                run.put_back(store, header);
+                return Err(e);
+            }
+        };
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let policies: Vec<_> = W::STATES.iter().map(|s| s.policy).collect();
+        let core = Core::new(header, clock, form, &policies, self.bounds);
+        core.resume(moving);
+        let shared =
+            Arc::new(Shared { core, app: self.app.clone(), overall: Arc::new(overall), run: id, seed });
+        self.desk.open(&shared);
+        self.tell(&shared);
+
+        // Dropping this future drops all of them.
+        let mut helpers = JoinSet::new();
+        helpers.spawn(tick(shared.clone()));
+        helpers.spawn(tell_changes(shared.clone(), self.listeners.clone()));
+        if self.signals {
+            helpers.spawn(signals::listen(self.handle()));
+        }
+        let mut writer = JoinSet::new();
+        writer.spawn(write(shared.clone(), store, self.teller()));
+        let mut slots = JoinSet::new();
+        for (state, policy) in StateId::<W>::all().zip(policies) {
+            for _ in 0..policy.map_or(0, |p| p.concurrency) {
+                slots.spawn(slot(shared.clone(), state, policy.expect("it has slots")));
+            }
+        }
+        self.wait(&shared, &mut slots).await;
+        shared.core.close();
+        let store = joined(writer.join_next().await.expect("there is one writer"));
+        drop(helpers);
+        self.finish(run, &shared, store, started).await
+    }
+
+    /// Waits until all slots have retired; after a stop, for the grace period.
+    async fn wait(&self, shared: &Shared<W>, slots: &mut JoinSet<()>) {
+        let core = &shared.core;
+        let out_of_grace = async {
+            core.stopping.cancelled().await;
+            sleep(self.grace).await;
+            core.kill.cancel();
+            std::future::pending::<()>().await;
+        };
+        let retired = async {
+            while let Some(slot) = slots.join_next().await {
+                joined(slot);
+            }
+        };
+        select! {
+            () = retired => {}
+            () = out_of_grace => {}
+        }
+    }
+
+    async fn finish(
+        &self,
+        run: &mut Run<W>,
+        shared: &Arc<Shared<W>>,
+        store: BoxStore<W>,
+        started: tokio::time::Instant,
+    ) -> Result<Summary, Error> {
+        let (_, _, failure) = shared.core.end();
+        let last = shared.core.last_batch();
+        let (store, closed) = on_disk(store, {
+            let clean = failure.is_none();
+            move |store| {
+                if clean {
+                    store.commit(&last)?;
+                }
+                store.close().map(|()| last)
+            }
+        })
+        .await;
+        if let Ok(last) = &closed {
+            shared.core.recorded(last);
+        }
+        self.tell(shared);
+        let (header, ending, _) = shared.core.end();
+        let overview = shared.core.overview();
+        let held = |state: StateId<W>| header.held.contains(&state);
+        let state = |state: StateId<W>| {
+            let of = |status| header.counts.get(state, status);
+            let ready = of(Status::Ready);
+            StateSummary {
+                name: state.name(),
+                ready,
+                held: if held(state) { ready } else { 0 },
+                parked: of(Status::Parked),
+                ended: of(Status::Ended),
+            }
+        };
+        let summary = Summary {
+            run: header.run,
+            ending,
+            states: StateId::all().map(state).collect(),
+            moves: overview.sum(|s| if s.terminal { 0 } else { s.completed }),
+            errors: overview.sum(|s| s.errors),
+            elapsed: started.elapsed(),
+        };
+        run.put_back(store, header);
+        match failure {
+            Some(error) => Err(error),
+            None => closed.map(|_| summary),
+        }
+    }
+
+    fn lock_listeners(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Listener>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, shared: &Shared<W>) {
+        let overview = shared.core.overview();
+        for listener in &mut *self.lock_listeners() {
+            listener.overview(&overview);
+        }
+    }
+
+    /// What tells of events, if anybody wants to know.
+    fn teller(&self) -> Option<Tell> {
+        let wants: Vec<bool> = self.lock_listeners().iter().map(|l| l.wants_events()).collect();
+        let listeners = self.listeners.clone();
+        wants.contains(&true).then(|| -> Tell {
+            Box::new(move |events| {
+                let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
+                for (listener, _) in listeners.iter_mut().zip(&wants).filter(|(_, wants)| **wants) {
+                    events.iter().for_each(|event| listener.event(event));
+                }
+            })
+        })
+    }
+}
+
+/// Wakes lines whose head, or whose limiter, has reached its time.
+async fn tick<W: Workflow>(shared: Arc<Shared<W>>) {
+    let core = &shared.core;
+    loop {
+        let next = core.next_wake().map(|at| core.clock.instant_of_nanos(at));
+        let due = async {
+            match next {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        select! {
+            () = due => core.tick(),
+            () = core.timer.notified() => {}
+        }
+    }
+}
+
+async fn tell_changes<W: Workflow>(shared: Arc<Shared<W>>, listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>) {
+    if listeners.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        return;
+    }
+    let mut last = shared.core.overview();
+    loop {
+        sleep(TELL_EVERY).await;
+        let now = shared.core.overview();
+        if now != last {
+            for listener in &mut *listeners.lock().unwrap_or_else(PoisonError::into_inner) {
+                listener.overview(&now);
+            }
+            last = now;
+        }
+    }
+}
+
+/// A panic of ours is not to be swallowed.
+fn joined<T>(task: Result<T, tokio::task::JoinError>) -> T {
+    task.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
+}

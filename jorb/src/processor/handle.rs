@@ -1,0 +1,124 @@
+//! Controls a processor from elsewhere.
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::slot::Shared;
+use crate::{Error, Overview, State, StateId, Workflow, nearest::no_such_state};
+
+/// Controls a processor from elsewhere: from another task, a signal handler, a web page.
+///
+/// What is asked for while the processor does not drive a run is done when it does.
+pub struct Handle<W: Workflow> {
+    desk: Arc<Desk<W>>,
+}
+
+impl<W: Workflow> Clone for Handle<W> {
+    fn clone(&self) -> Self {
+        Handle { desk: self.desk.clone() }
+    }
+}
+
+/// What a processor and its handles share.
+pub(super) struct Desk<W: Workflow> {
+    driven: Mutex<Driven<W>>,
+}
+
+struct Driven<W: Workflow> {
+    shared: Weak<Shared<W>>,
+    stop: bool,
+    held: Vec<(StateId<W>, bool)>,
+}
+
+impl<W: Workflow> Desk<W> {
+    pub(super) fn new() -> Arc<Self> {
+        let driven = Driven { shared: Weak::new(), stop: false, held: Vec::new() };
+        Arc::new(Desk { driven: Mutex::new(driven) })
+    }
+
+    pub(super) fn handle(self: &Arc<Self>) -> Handle<W> {
+        Handle { desk: self.clone() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Driven<W>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run is driven from now on: what was asked for is done.
+    pub(super) fn open(&self, shared: &Arc<Shared<W>>) {
+        let mut driven = self.lock();
+        driven.shared = Arc::downgrade(shared);
+        for (state, held) in std::mem::take(&mut driven.held) {
+            shared.core.hold(state, held);
+        }
+        if std::mem::take(&mut driven.stop) {
+            shared.core.stop();
+        }
+    }
+}
+
+impl<W: Workflow> Handle<W> {
+    /// Stops: no step starts any more; those in flight may finish within the processor's grace period, and what they
+    /// leave is committed. Then `exec` returns.
+    pub fn stop(&self) {
+        let mut driven = self.desk.lock();
+        match driven.shared.upgrade() {
+            Some(shared) => shared.core.stop(),
+            None => driven.stop = true,
+        }
+    }
+
+    /// Stops and drops the steps in flight: they run again when the run is driven again.
+    pub fn stop_now(&self) {
+        self.stop();
+        if let Some(shared) = self.desk.lock().shared.upgrade() {
+            shared.core.kill.cancel();
+        }
+    }
+
+    /// Stops a state: jobs arrive and wait until it is released. Steps in flight go on. The run remembers it.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// # #[state] async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> { Ok(Next::to(crawl::Done)) }
+    /// let processor = jorb::Processor::<Crawl>::new(());
+    /// let handle = processor.handle();
+    /// handle.hold::<crawl::Fetch>();
+    /// handle.release::<crawl::Fetch>();
+    /// ```
+    pub fn hold<S: State<Workflow = W>>(&self) {
+        self.set_held(StateId::named(S::NAME).expect("a state of this workflow"), true);
+    }
+
+    /// Undoes [`Handle::hold`].
+    pub fn release<S: State<Workflow = W>>(&self) {
+        self.set_held(StateId::named(S::NAME).expect("a state of this workflow"), false);
+    }
+
+    /// As [`Handle::hold`] and [`Handle::release`], for a name that a person gives.
+    pub fn set_held_named(&self, state: &str, held: bool) -> Result<(), Error> {
+        let state = StateId::named(state).ok_or_else(|| no_such_state::<W>(state))?;
+        self.set_held(state, held);
+        Ok(())
+    }
+
+    fn set_held(&self, state: StateId<W>, held: bool) {
+        let mut driven = self.desk.lock();
+        match driven.shared.upgrade() {
+            Some(shared) => shared.core.hold(state, held),
+            None => driven.held.push((state, held)),
+        }
+    }
+
+    /// How the run stands; nothing while none is driven.
+    #[must_use]
+    pub fn overview(&self) -> Option<Overview> {
+        Some(self.desk.lock().shared.upgrade()?.core.overview())
+    }
+}
+
+/// How long `exec` lets steps in flight go on after a stop, unless it is told otherwise.
+pub(super) const GRACE: Duration = Duration::from_secs(10);

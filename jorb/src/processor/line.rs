@@ -1,0 +1,270 @@
+//! The jobs that wait in one state, in the order of their turns.
+use std::collections::VecDeque;
+
+use crate::{
+    Timestamp, Workflow,
+    limits::Limiter,
+    store::{Record, Turn},
+};
+
+/// A job that memory has, with its values if they need not be read from their texts.
+pub(super) struct Waiting<W: Workflow> {
+    pub(super) record: Record<W>,
+    /// Its turn; not the one that the store has when the system's clock was set back since.
+    pub(super) turn: Turn,
+    pub(super) values: Option<(W, W::Job)>,
+}
+
+impl<W: Workflow> Waiting<W> {
+    /// A job of a step in this process.
+    pub(super) fn new(record: Record<W>, values: Option<(W, W::Job)>) -> Box<Self> {
+        Box::new(Waiting { turn: record.turn(), record, values })
+    }
+
+    /// A job from the store.
+    fn read(record: Record<W>, opened: &Opened) -> Box<Self> {
+        let mut turn = record.turn();
+        if turn.seq < opened.next_seq {
+            // What remains of a delay is never more than the delay.
+            turn.ready_at = turn.ready_at.min(opened.at + record.job.delay);
+        }
+        Box::new(Waiting { turn, record, values: None })
+    }
+}
+
+/// When this process opened the run, and the first commit number that it gave out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened {
+    pub(super) at: Timestamp,
+    pub(super) next_seq: u64,
+}
+
+/// The line of one state. Memory has its head, the store has the rest.
+///
+/// The rule: memory has every waiting job whose turn is at or before `horizon`; without a horizon it has all.
+pub(super) struct Line<W: Workflow> {
+    waiting: VecDeque<Box<Waiting<W>>>,
+    horizon: Option<Turn>,
+    /// Waiting jobs that only the store has, or is about to have.
+    beyond: u64,
+    /// There may be seeded jobs that were read and put back in the store: their turns are before the fresh ones'.
+    put_back: bool,
+    /// Jobs that will be inserted once their commit is durable.
+    incoming: usize,
+    /// The last turn that memory has, or will have.
+    last: Turn,
+    window: usize,
+    opened: Opened,
+    load: Load,
+    /// Steps in flight.
+    pub(super) executing: usize,
+    /// Stopped by an operator.
+    pub(super) held: bool,
+    pub(super) limiter: Option<Limiter>,
+    /// When its slots are to look again.
+    pub(super) wake_at: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    No,
+    Asked,
+    /// The store had nothing yet: ask again after a commit.
+    AfterCommit,
+}
+
+/// What the head of a line says.
+pub(super) enum Head {
+    /// It may start.
+    Due,
+    /// It may start then.
+    At(Timestamp),
+    /// Nobody waits, or the store must be asked first.
+    Nobody,
+}
+
+const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
+
+impl<W: Workflow> Line<W> {
+    /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory.
+    pub(super) fn new(
+        beyond: u64,
+        window: usize,
+        limiter: Option<Limiter>,
+        held: bool,
+        opened: Opened,
+    ) -> Self {
+        Line {
+            waiting: VecDeque::new(),
+            horizon: (beyond > 0).then_some(FIRST),
+            beyond,
+            put_back: true,
+            incoming: 0,
+            last: FIRST,
+            window,
+            opened,
+            load: Load::No,
+            executing: 0,
+            held,
+            limiter,
+            wake_at: None,
+        }
+    }
+
+    /// Says whether memory will keep a job that is being committed with this turn; if not, only the store has it.
+    pub(super) fn expect(&mut self, turn: Turn) -> bool {
+        let here = match self.horizon {
+            Some(horizon) => turn <= horizon,
+            None => self.waiting.len() + self.incoming < self.window,
+        };
+        if here {
+            self.incoming += 1;
+            self.last = self.last.max(turn);
+        } else {
+            self.beyond += 1;
+            self.horizon.get_or_insert(self.last);
+        }
+        here
+    }
+
+    /// A job that [`Line::expect`] spoke of was not made after all.
+    pub(super) fn cancel(&mut self, here: bool) {
+        if here {
+            self.incoming -= 1
+        } else {
+            self.beyond -= 1
+        }
+        self.settle();
+    }
+
+    /// An expected job is durable.
+    pub(super) fn arrive(&mut self, job: Box<Waiting<W>>) {
+        self.incoming -= 1;
+        self.insert(job);
+        // Delayed jobs are in the store too, and can be forgotten here.
+        while self.waiting.len() > 2 * self.window && self.waiting.back().is_some_and(|job| job.record.placed)
+        {
+            self.waiting.pop_back();
+            self.beyond += 1;
+            self.horizon = Some(self.waiting.back().map_or(FIRST, |job| job.record.turn()));
+        }
+    }
+
+    fn insert(&mut self, job: Box<Waiting<W>>) {
+        let turn = job.turn;
+        self.last = self.last.max(job.record.turn());
+        match self.waiting.back() {
+            Some(back) if back.turn > turn => {
+                let at = self.waiting.partition_point(|job| job.turn <= turn);
+                self.waiting.insert(at, job);
+            }
+            _ => self.waiting.push_back(job),
+        }
+    }
+
+    /// A job that was moving when the run was last open.
+    pub(super) fn resume(&mut self, record: Record<W>) {
+        self.beyond -= 1;
+        self.insert(Waiting::read(record, &self.opened));
+        self.settle();
+    }
+
+    pub(super) fn head(&self, now: Timestamp) -> Head {
+        match self.waiting.front() {
+            Some(job) if self.horizon.is_some_and(|horizon| job.record.turn() > horizon) => Head::Nobody,
+            Some(job) if job.turn.ready_at > now => Head::At(job.turn.ready_at),
+            Some(_) => Head::Due,
+            None => Head::Nobody,
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Box<Waiting<W>>> {
+        self.waiting.pop_front()
+    }
+
+    /// Asks for more from the store, once.
+    pub(super) fn ask(&mut self) -> bool {
+        let short = self.waiting.len() <= self.window / 2
+            || self
+                .waiting
+                .front()
+                .zip(self.horizon)
+                .is_some_and(|(job, horizon)| job.record.turn() > horizon);
+        let ask = self.beyond > 0 && self.load == Load::No && short;
+        if ask {
+            self.load = Load::Asked;
+        }
+        ask
+    }
+
+    /// After a commit, a store that had nothing may have something.
+    pub(super) fn committed(&mut self) {
+        if self.load == Load::AfterCommit {
+            self.load = Load::No;
+        }
+    }
+
+    /// Where to go on reading, and how much.
+    pub(super) fn next_page(&self) -> (Option<Turn>, usize) {
+        (self.horizon, self.window)
+    }
+
+    /// Placed jobs that the store gave, in order, those after the horizon.
+    pub(super) fn loaded(&mut self, page: Vec<Record<W>>) {
+        self.load = if page.is_empty() { Load::AfterCommit } else { Load::No };
+        for record in page {
+            self.beyond -= 1;
+            self.horizon = Some(record.turn());
+            self.insert(Waiting::read(record, &self.opened));
+        }
+        self.settle();
+    }
+
+    /// A fresh job that the store gave: kept, unless the line is long. Then it is given back to be placed.
+    pub(super) fn admit(&mut self, record: Record<W>) -> Option<Record<W>> {
+        if self.waiting.len() >= self.window || self.put_back {
+            self.put_back = true;
+            return Some(record);
+        }
+        self.beyond -= 1;
+        self.horizon = Some(record.turn());
+        self.insert(Waiting::read(record, &self.opened));
+        self.settle();
+        None
+    }
+
+    /// The store has no jobs that were put back: fresh ones are next.
+    pub(super) fn none_put_back(&mut self) {
+        self.put_back = false;
+    }
+
+    /// A page of fresh jobs was read.
+    pub(super) fn admitted(&mut self) {
+        self.load = Load::No;
+    }
+
+    fn settle(&mut self) {
+        if self.beyond == 0 {
+            self.horizon = None;
+        }
+    }
+
+    /// How many in memory wait for a time after `now`, and how many memory does not know.
+    pub(super) fn delayed(&self, now: Timestamp) -> u64 {
+        let due = self.waiting.partition_point(|job| job.turn.ready_at <= now);
+        let here = (self.waiting.len() - due) as u64;
+        let all_later = self.horizon.is_some_and(|horizon| horizon.ready_at > now);
+        if all_later { here + self.beyond } else { here }
+    }
+
+    /// Finds a job in memory, for a canary.
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Box<Waiting<W>>> {
+        let at = self.waiting.iter().position(|job| wanted(job))?;
+        self.waiting.remove(at)
+    }
+
+    /// When the first of the jobs in memory may start that `wanted` wants.
+    pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Timestamp> {
+        self.waiting.iter().find(|job| wanted(job)).map(|job| job.turn.ready_at)
+    }
+}

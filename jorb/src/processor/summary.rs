@@ -1,0 +1,195 @@
+//! How a run stands, while it is driven and after.
+use std::{
+    fmt,
+    process::{ExitCode, Termination},
+    time::Duration,
+};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// How a run stands while it is driven: what [`Listener`](crate::Listener)s get.
+///
+/// Counts of jobs are as of the last commit; `executing` is live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// Every state, in declaration order.
+    pub states: Vec<StateOverview>,
+    /// How often a service pushed back, since this process drives the run.
+    pub throttles: u64,
+    /// Steps that ended and are not durable yet.
+    #[serde(skip)]
+    pub uncommitted: u64,
+}
+
+/// How one state stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StateOverview {
+    /// The state.
+    pub name: &'static str,
+    /// It has no handler.
+    pub terminal: bool,
+    /// An operator has stopped it.
+    pub held: bool,
+    /// Jobs that could start.
+    pub waiting: u64,
+    /// Steps in flight.
+    pub executing: u64,
+    /// Jobs whose time has not come.
+    pub delayed: u64,
+    /// Jobs that ended here; of a state that is not terminal, steps that moved on since this process drives the
+    /// run.
+    pub completed: u64,
+    /// Jobs that failed for good.
+    pub parked: u64,
+    /// Errors since this process drives the run.
+    pub errors: u64,
+}
+
+impl Overview {
+    /// Of all states together.
+    #[must_use]
+    pub fn sum(&self, of: impl Fn(&StateOverview) -> u64) -> u64 {
+        self.states.iter().map(of).sum()
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn state(&self, name: &str) -> Option<&StateOverview> {
+        self.states.iter().find(|state| state.name == name)
+    }
+}
+
+/// Why the processor returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// No job has anything left to do, but for those in held states.
+    Complete,
+    /// It was told to stop.
+    Stopped,
+    /// More jobs are parked than `max_parked` allows.
+    TooManyParked,
+    /// The first jobs that it was to try are through.
+    Canary,
+}
+
+/// How a run stood when the processor returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct Summary {
+    /// The run's identity.
+    pub run: Uuid,
+    /// Why the processor returned.
+    pub ending: Ending,
+    /// Jobs by state and status, in declaration order.
+    pub states: Vec<StateSummary>,
+    /// Steps that moved a job on, in this call.
+    pub moves: u64,
+    /// Errors, in this call.
+    pub errors: u64,
+    /// How long this call took.
+    pub elapsed: Duration,
+}
+
+/// Jobs of one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StateSummary {
+    /// The state.
+    pub name: &'static str,
+    /// With a step to make, now or later.
+    pub ready: u64,
+    /// Of those, in a state that an operator has stopped.
+    pub held: u64,
+    /// That failed for good.
+    pub parked: u64,
+    /// In a terminal state.
+    pub ended: u64,
+}
+
+impl Summary {
+    /// The jobs of one state, in any status.
+    #[must_use]
+    pub fn jobs(&self, state: &str) -> u64 {
+        self.states.iter().filter(|s| s.name == state).map(|s| s.ready + s.parked + s.ended).sum()
+    }
+
+    /// Jobs that failed for good.
+    #[must_use]
+    pub fn parked(&self) -> u64 {
+        self.states.iter().map(|s| s.parked).sum()
+    }
+
+    /// Jobs that ended.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.states.iter().map(|s| s.ended).sum()
+    }
+
+    /// No job has anything left to do, now or later.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.states.iter().all(|s| s.ready == 0)
+    }
+
+    /// What a program exits with.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self.ending {
+            Ending::Complete if self.parked() == 0 && self.is_complete() => Exit::Complete,
+            Ending::Complete if self.is_complete() => Exit::Parked,
+            Ending::TooManyParked => Exit::Parked,
+            Ending::Complete | Ending::Stopped | Ending::Canary => Exit::Stopped,
+        }
+    }
+}
+
+/// Exit codes of a workflow program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: every job has ended.
+    Complete = 0,
+    /// 1: an error; the run is as its last commit left it.
+    Failed = 1,
+    /// 3: complete but for parked jobs. (2 is what command lines use for wrong arguments.)
+    Parked = 3,
+    /// 4: stopped, or held, before it was complete; the same command goes on.
+    Stopped = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Termination for Summary {
+    fn report(self) -> ExitCode {
+        self.exit().into()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.ending {
+            Ending::Complete if self.is_complete() => "complete",
+            Ending::Complete => "all that is not held is complete",
+            Ending::Stopped => "stopped; the same command goes on",
+            Ending::TooManyParked => "stopped: too many jobs are parked",
+            Ending::Canary => "stopped: the first jobs are through",
+        };
+        let Summary { moves, errors, elapsed, .. } = self;
+        writeln!(f, "{what} ({moves} steps, {errors} errors, {:.1} s)", elapsed.as_secs_f64())?;
+        let width = self.states.iter().map(|s| s.name.len()).max().unwrap_or(0);
+        for s in self.states.iter().filter(|s| s.ready + s.parked + s.ended > 0) {
+            write!(f, "  {:width$}", s.name)?;
+            let parts =
+                [(s.ended, "ended"), (s.ready - s.held, "ready"), (s.held, "held"), (s.parked, "parked")];
+            for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
+                write!(f, "  {n} {what}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! The one writer: commits all that has queued in one transaction, then reads what the lines ask for.
+use std::sync::Arc;
+
+use super::core::{Load, Loaded, Work};
+use super::listener::Event;
+use super::slot::Shared;
+use crate::{
+    Error, JobId, Status, Workflow,
+    store::{Batch, BoxStore, Store},
+};
+
+/// Told of every batch once it is durable.
+pub(super) type Tell = Box<dyn FnMut(Vec<Event>) + Send>;
+
+/// Commits and reads until the run ends; gives the store back.
+pub(super) async fn write<W: Workflow>(
+    shared: Arc<Shared<W>>,
+    mut store: BoxStore<W>,
+    mut tell: Option<Tell>,
+) -> BoxStore<W> {
+    let core = &shared.core;
+    loop {
+        let work = core.take_work();
+        let load = if work.is_none() { core.take_load() } else { None };
+        match (work, load) {
+            (Some(work), _) => {
+                let (back, result) = commit(store, work).await;
+                store = back;
+                match result {
+                    Ok((work, dropped)) => {
+                        let events = tell.as_ref().map(|_| events(&work.batch, &dropped));
+                        core.committed(work, &dropped);
+                        if let (Some(tell), Some(events)) = (&mut tell, events) {
+                            tell(events);
+                        }
+                    }
+                    Err(e) => core.fail(e),
+                }
+            }
+            (None, Some(load)) => {
+                let state = load.state;
+                let (back, result) = on_disk(store, move |store| read(store, &load)).await;
+                store = back;
+                match result {
+                    Ok(loaded) => core.loaded(state, loaded),
+                    Err(e) => core.fail(e),
+                }
+            }
+            (None, None) if core.is_closing() => return store,
+            (None, None) => core.work.notified().await,
+        }
+    }
+}
+
+type Committed<W> = Result<(Work<W>, Vec<JobId>), Error>;
+
+async fn commit<W: Workflow>(store: BoxStore<W>, work: Work<W>) -> (BoxStore<W>, Committed<W>) {
+    on_disk(store, move |store| {
+        let dropped = store.commit(&work.batch)?;
+        Ok((work, dropped))
+    })
+    .await
+}
+
+/// Uses the store where that keeps nobody waiting.
+pub(super) async fn on_disk<W: Workflow, T: Send + 'static>(
+    mut store: BoxStore<W>,
+    work: impl FnOnce(&mut dyn Store<W>) -> T + Send + 'static,
+) -> (BoxStore<W>, T) {
+    if !store.blocks() {
+        let result = work(&mut *store);
+        return (store, result);
+    }
+    let task = tokio::task::spawn_blocking(move || {
+        let result = work(&mut *store);
+        (store, result)
+    });
+    match task.await {
+        Ok(done) => done,
+        Err(e) => match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic), // a bug in a store
+            Err(_) => std::future::pending().await,        // the runtime shuts down, and we with it
+        },
+    }
+}
+
+fn read<W: Workflow>(store: &mut dyn Store<W>, load: &Load<W>) -> Result<Loaded<W>, Error> {
+    let Some(fresh) = &load.fresh else {
+        return store.line(load.state, Status::Ready, load.after, load.most).map(Loaded::Placed);
+    };
+    // Jobs that were read before and put back come first; their commit numbers are those of the seeding.
+    let mut page = store.line(load.state, Status::Ready, load.after, load.most)?;
+    page.truncate(page.partition_point(|record| record.seq <= fresh.end));
+    if !page.is_empty() {
+        return Ok(Loaded::Placed(page));
+    }
+    let mut page = store.page(JobId(fresh.next), load.most)?;
+    page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
+    Ok(Loaded::Fresh(page))
+}
+
+fn events<W: Workflow>(batch: &Batch<W>, dropped: &[JobId]) -> Vec<Event> {
+    let mut events = Vec::with_capacity(batch.changes.len());
+    for change in &batch.changes {
+        let job = change.now.job.id;
+        if let Some(line) = &change.line {
+            let kicked = change.kicks.iter().map(|new| new.record.job.id).filter(|id| !dropped.contains(id));
+            events.push(Event::Moved {
+                job,
+                from: change.before.state.name(),
+                to: change.now.job.state.name(),
+                at: line.at,
+                kicked: kicked.collect(),
+            });
+        }
+        if let Some(error) = &change.error {
+            events.push(Event::Failed {
+                job,
+                state: change.before.state.name(),
+                attempt: error.attempt,
+                at: error.at,
+                error: error.error.clone(),
+                parked: change.now.job.status == Status::Parked,
+            });
+        }
+    }
+    events
+}

@@ -1,0 +1,244 @@
+//! A run: a group of jobs with one overall context, in a store.
+use std::{collections::HashSet, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    BoxError, Error, Initial, JobId, Kick, NewJob, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
+    reduce::Target,
+    store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
+};
+
+/// Jobs that are seeded in one transaction.
+const SEEDS: usize = 8 * 1024;
+
+/// A group of jobs with one overall context, in a store. See the [crate's page](crate) for how to drive it.
+pub struct Run<W: Workflow> {
+    /// Away while a processor drives the run.
+    store: Option<BoxStore<W>>,
+    header: Header<W>,
+}
+
+impl<W: Workflow> Run<W> {
+    /// Opens the run in `store`, or makes a new one: the same call in both cases.
+    pub fn open(store: impl Store<W>) -> Result<Self, Error> {
+        Run::open_boxed(Box::new(store), Access::Drive)
+    }
+
+    /// Opens a run to look at it, also while another process drives it. What would change it is refused.
+    pub fn read(store: impl Store<W>) -> Result<Self, Error> {
+        Run::open_boxed(Box::new(store), Access::Read)
+    }
+
+    pub(crate) fn open_boxed(mut store: BoxStore<W>, access: Access) -> Result<Self, Error> {
+        let mut header = store.open(access)?;
+        if header.seeding == Seeding::Begun && access == Access::Drive {
+            store.clear()?;
+            header = Header::new(header.run, header.created);
+        }
+        Ok(Run { store: Some(store), header })
+    }
+
+    /// Fills a new run, all or nothing; does nothing when the run was seeded before. Says whether it did.
+    ///
+    /// `jobs` gets a [`Seeds`] to add jobs to, one by one or from an iterator, which is read lazily: ten million are
+    /// no problem. When it fails, or the process is killed meanwhile, the run is unseeded, and the next call starts
+    /// over. `overall` is what all jobs share; it is ignored too when the run was seeded before.
+    pub fn seed(
+        &mut self,
+        overall: W::Overall,
+        jobs: impl FnOnce(&mut Seeds<'_, W>) -> Result<(), BoxError>,
+    ) -> Result<bool, Error> {
+        if self.header.seeding == Seeding::Done {
+            return Ok(false);
+        }
+        let at = Timestamp::now();
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let saved = save_overall::<W>(store, &overall)?;
+        let mut seeds = Seeds {
+            batch: Batch { seeding: Some(Seeding::Begun), ..Batch::new(self.header.next) },
+            store,
+            header: &mut self.header,
+            at,
+        };
+        let seeded = seeds.commit().map_err(BoxError::from).and_then(|()| jobs(&mut seeds)).and_then(|()| {
+            seeds.batch.overall = Some(saved);
+            seeds.batch.seeding = Some(Seeding::Done);
+            seeds.commit().map_err(BoxError::from)
+        });
+        if let Err(error) = seeded {
+            self.header = Header::new(self.header.run, self.header.created);
+            if let Some(store) = &mut self.store {
+                store.clear()?;
+            }
+            return Err(match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => Error::Seed(error),
+            });
+        }
+        Ok(true)
+    }
+
+    /// Adds a job to a seeded run. Gives its id, or nothing when its `once` key is taken.
+    pub fn add<S: Initial<Workflow = W>>(&mut self, job: Kick<S>) -> Result<Option<JobId>, Error> {
+        self.check_seeded()?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let mut batch = Batch::new(self.header.next);
+        let new = new_job(&mut batch, store, job.into(), Timestamp::now())?;
+        let (id, state, status) = (new.record.job.id, new.record.job.state, new.record.job.status);
+        batch.added.push(New { record: Record { placed: true, ..new.record }, once: new.once });
+        let dropped = store.commit(&batch)?;
+        self.header.next = batch.next;
+        if dropped.contains(&id) {
+            return Ok(None);
+        }
+        self.header.counts.add(state, status, 1);
+        Ok(Some(id))
+    }
+
+    /// The run has its jobs.
+    #[must_use]
+    pub fn is_seeded(&self) -> bool {
+        self.header.seeding == Seeding::Done
+    }
+
+    /// The run's identity.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.header.run
+    }
+
+    /// What all jobs share.
+    pub fn overall(&self) -> Result<W::Overall, Error> {
+        let saved = self.header.overall.as_ref().ok_or(Error::Unseeded)?;
+        let unreadable = |source| Error::Unreadable { what: "the overall context".into(), source };
+        W::CODEC.overall.load(saved).map_err(unreadable)
+    }
+
+    /// Replaces what all jobs share.
+    pub fn set_overall(&mut self, overall: &W::Overall) -> Result<(), Error> {
+        self.check_seeded()?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let saved = save_overall::<W>(store, overall)?;
+        store.commit(&Batch { overall: Some(saved.clone()), ..Batch::new(self.header.next) })?;
+        self.header.overall = Some(saved);
+        Ok(())
+    }
+
+    /// Stops a state, or releases it, for when the run is driven next.
+    pub fn set_held(&mut self, state: &str, held: bool) -> Result<(), Error> {
+        let state = StateId::named(state).ok_or_else(|| crate::nearest::no_such_state::<W>(state))?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let mut all = self.header.held.clone();
+        all.retain(|s| *s != state);
+        if held {
+            all.push(state);
+        }
+        store.commit(&Batch { held: Some(all.clone()), ..Batch::new(self.header.next) })?;
+        self.header.held = all;
+        Ok(())
+    }
+
+    fn check_seeded(&self) -> Result<(), Error> {
+        if self.is_seeded() { Ok(()) } else { Err(Error::Unseeded) }
+    }
+
+    /// Gives the store to a processor.
+    pub(crate) fn take(&mut self) -> Result<(BoxStore<W>, Header<W>), Error> {
+        self.check_seeded()?;
+        let store = self.store.take().ok_or(Error::Away)?;
+        Ok((store, self.header.clone()))
+    }
+
+    /// Takes the store back.
+    pub(crate) fn put_back(&mut self, store: BoxStore<W>, header: Header<W>) {
+        self.store = Some(store);
+        self.header = header;
+    }
+}
+
+/// Jobs for a new run.
+pub struct Seeds<'r, W: Workflow> {
+    store: &'r mut BoxStore<W>,
+    header: &'r mut Header<W>,
+    batch: Batch<W>,
+    at: Timestamp,
+}
+
+impl<W: Workflow> Seeds<'_, W> {
+    /// Adds a job. One whose `once` key is taken is left out.
+    pub fn add<S: Initial<Workflow = W>>(&mut self, job: Kick<S>) -> Result<(), BoxError> {
+        let new = new_job(&mut self.batch, self.store, job.into(), self.at)?;
+        self.batch.added.push(new);
+        if self.batch.added.len() >= SEEDS {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Adds many.
+    pub fn extend<S: Initial<Workflow = W>>(
+        &mut self,
+        jobs: impl IntoIterator<Item = Kick<S>>,
+    ) -> Result<(), BoxError> {
+        jobs.into_iter().try_for_each(|job| self.add(job))
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        let dropped: HashSet<JobId> = self.store.commit(&self.batch)?.into_iter().collect();
+        let header = &mut *self.header;
+        for Record { job, .. } in self.batch.added.iter().map(|new| &new.record) {
+            header.fresh.end = job.id.0 + 1;
+            if !dropped.contains(&job.id) {
+                header.counts.add(job.state, job.status, 1);
+                header.fresh.by_state[job.state.index()] += 1;
+            }
+        }
+        header.next = self.batch.next;
+        header.seeding = self.batch.seeding.unwrap_or(header.seeding);
+        if let Some(overall) = &self.batch.overall {
+            header.overall = Some(overall.clone());
+        }
+        self.batch = Batch::new(header.next);
+        Ok(())
+    }
+}
+
+fn new_job<W: Workflow>(
+    batch: &mut Batch<W>,
+    store: &BoxStore<W>,
+    job: NewJob<W>,
+    at: Timestamp,
+) -> Result<New<W>, Error> {
+    let form = store.form();
+    let what = || format!("a new job in state `{}`", job.state.name());
+    let context = W::CODEC.job.save(form, &job.context);
+    let context = context.map_err(|source| Error::Unwritable { what: what(), source })?;
+    let what = what();
+    let (_, to) = Target::save(form, job.state).map_err(|source| Error::Unwritable { what, source })?;
+    let next = &mut batch.next;
+    let job_snapshot = Snapshot {
+        id: JobId(next.job),
+        parent: None,
+        step: 0,
+        attempt: 1,
+        errors: 0,
+        kicked: 0,
+        status: if to.state.spec().terminal() { Status::Ended } else { Status::Ready },
+        state: to.state,
+        data: to.data,
+        context,
+        ready_at: at,
+        delay: Duration::ZERO,
+    };
+    let record =
+        Record { job: job_snapshot, seq: next.seq, placed: false, last_line: None, last_error: None };
+    next.job += 1;
+    next.seq += 1;
+    Ok(New { record, once: job.once })
+}
+
+fn save_overall<W: Workflow>(store: &BoxStore<W>, overall: &W::Overall) -> Result<Saved<W::Overall>, Error> {
+    let unwritable = |source| Error::Unwritable { what: "the overall context".into(), source };
+    W::CODEC.overall.save(store.form(), overall).map_err(unwritable)
+}
