@@ -179,7 +179,7 @@ impl<W: Workflow> Processor<W> {
                 return Err(e);
             }
         };
-        let clock = self.clock.unwrap_or_else(Clock::system);
+        let clock = self.clock.unwrap_or_else(Clock::system).no_earlier_than(header.next.time);
         let policies: Vec<_> = W::STATES.iter().map(|s| s.policy).collect();
         let core = Core::new(header, clock, form, &policies, self.bounds);
         core.resume(moving);

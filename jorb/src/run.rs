@@ -52,7 +52,7 @@ impl<W: Workflow> Run<W> {
         if self.header.seeding == Seeding::Done {
             return Ok(false);
         }
-        let at = Timestamp::now();
+        let at = self.header.now();
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let saved = save_overall::<W>(store, &overall)?;
         let mut seeds = Seeds {
@@ -84,7 +84,7 @@ impl<W: Workflow> Run<W> {
         self.check_seeded()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let mut batch = Batch::new(self.header.next);
-        let new = new_job(&mut batch, store, job.into(), Timestamp::now())?;
+        let new = new_job(&mut batch, store, job.into(), self.header.now())?;
         let (id, state, status) = (new.record.job.id, new.record.job.state, new.record.job.status);
         batch.added.push(New { record: Record { placed: true, ..new.record }, once: new.once });
         let dropped = store.commit(&batch)?;
@@ -235,6 +235,7 @@ fn new_job<W: Workflow>(
         Record { job: job_snapshot, seq: next.seq, placed: false, last_line: None, last_error: None };
     next.job += 1;
     next.seq += 1;
+    next.time = next.time.max(at);
     Ok(New { record, once: job.once })
 }
 

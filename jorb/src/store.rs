@@ -127,6 +127,13 @@ impl<W: Workflow> Header<W> {
     }
 }
 
+impl<W: Workflow> Header<W> {
+    /// The time, outside of a processor: never before the last commit.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now().max(self.next.time)
+    }
+}
+
 impl<W: Workflow> Clone for Header<W> {
     fn clone(&self) -> Self {
         Header {
@@ -163,11 +170,14 @@ pub struct Numbers {
     pub line: u64,
     /// Of errors.
     pub error: u64,
+    /// Not a number, but as them never given out smaller: the time of the last commit. A clock that was set back
+    /// since then is not believed.
+    pub time: Timestamp,
 }
 
 impl Numbers {
     /// Of a new run.
-    pub const FIRST: Numbers = Numbers { job: 0, seq: 1, line: 1, error: 1 };
+    pub const FIRST: Numbers = Numbers { job: 0, seq: 1, line: 1, error: 1, time: Timestamp(0) };
 }
 
 /// The range of fresh jobs.

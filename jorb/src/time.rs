@@ -53,7 +53,7 @@ impl fmt::Display for Timestamp {
 /// The engine's clock: reads the system's time once, and goes on monotonically from there.
 ///
 /// So a system clock that jumps while a run is driven neither releases a delayed job early nor makes it wait for
-/// ever. It follows Tokio's time, which tests pause.
+/// ever. One that was set back between two processes is not believed: a run's time never goes back. It follows Tokio's time, which tests pause.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -84,6 +84,12 @@ impl Clock {
     #[must_use]
     pub fn starting_at(at_origin: Timestamp) -> Self {
         Clock { origin: Instant::now(), at_origin }
+    }
+
+    /// The same, but no earlier than `at`.
+    #[must_use]
+    pub fn no_earlier_than(self, at: Timestamp) -> Self {
+        Clock { at_origin: self.at_origin + at.since(self.now()), ..self }
     }
 
     /// The time now.

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Head, Line, Opened, Waiting};
+use super::line::{Head, Line, Waiting};
 use super::summary::{Ending, Overview, StateOverview};
 use crate::{
     Clock, Error, Form, JobId, Policy, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
@@ -153,7 +153,6 @@ impl<W: Workflow> Core<W> {
         bounds: Bounds,
     ) -> Self {
         let now = clock.nanos();
-        let opened = Opened { at: clock.now(), next_seq: header.next.seq };
         let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
             let mut limiter = policy.as_ref().and_then(Limiter::of);
             if let Some(limiter) = &mut limiter {
@@ -166,7 +165,7 @@ impl<W: Workflow> Core<W> {
             }
             let window = WINDOW.max(policy.map_or(0, |p| 2 * p.concurrency));
             let beyond = header.counts.get(state, Status::Ready);
-            Line::new(beyond, window, limiter, header.held.contains(&state), opened)
+            Line::new(beyond, window, limiter, header.held.contains(&state))
         };
         let states = W::STATES.len();
         let inner = Inner {
@@ -235,7 +234,9 @@ impl<W: Workflow> Core<W> {
         }
         let job = if let (Some(canary), true) = (&inner.canary, canary_is_full) {
             let now = self.clock.now();
-            match line.take_if(|job| canary.jobs.contains(&job.record.job.id) && job.turn.ready_at <= now) {
+            match line
+                .take_if(|job| canary.jobs.contains(&job.record.job.id) && job.record.job.ready_at <= now)
+            {
                 Some(job) => job,
                 None => {
                     let due = line.next_of(|job| canary.jobs.contains(&job.record.job.id));
@@ -294,7 +295,10 @@ impl<W: Workflow> Core<W> {
     }
 
     pub(super) async fn woken(&self, state: StateId<W>) {
-        self.wake[state.index()].notified().await;
+        tokio::select! {
+            () = self.wake[state.index()].notified() => {}
+            () = self.stopping.cancelled() => {}
+        }
     }
 
     fn wake_all(&self) {
@@ -333,6 +337,7 @@ impl<W: Workflow> Core<W> {
         if nothing {
             return None;
         }
+        inner.next.time = inner.next.time.max(self.clock.now());
         let mut batch = Batch::new(inner.next);
         let n = inner.pending.len().min(BATCH);
         let rest = inner.pending.split_off(n);

@@ -10,33 +10,17 @@ use crate::{
 /// A job that memory has, with its values if they need not be read from their texts.
 pub(super) struct Waiting<W: Workflow> {
     pub(super) record: Record<W>,
-    /// Its turn; not the one that the store has when the system's clock was set back since.
-    pub(super) turn: Turn,
     pub(super) values: Option<(W, W::Job)>,
 }
 
 impl<W: Workflow> Waiting<W> {
-    /// A job of a step in this process.
     pub(super) fn new(record: Record<W>, values: Option<(W, W::Job)>) -> Box<Self> {
-        Box::new(Waiting { turn: record.turn(), record, values })
+        Box::new(Waiting { record, values })
     }
 
-    /// A job from the store.
-    fn read(record: Record<W>, opened: &Opened) -> Box<Self> {
-        let mut turn = record.turn();
-        if turn.seq < opened.next_seq {
-            // What remains of a delay is never more than the delay.
-            turn.ready_at = turn.ready_at.min(opened.at + record.job.delay);
-        }
-        Box::new(Waiting { turn, record, values: None })
+    pub(super) fn turn(&self) -> Turn {
+        self.record.turn()
     }
-}
-
-/// When this process opened the run, and the first commit number that it gave out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opened {
-    pub(super) at: Timestamp,
-    pub(super) next_seq: u64,
 }
 
 /// The line of one state. Memory has its head, the store has the rest.
@@ -54,7 +38,6 @@ pub(super) struct Line<W: Workflow> {
     /// The last turn that memory has, or will have.
     last: Turn,
     window: usize,
-    opened: Opened,
     load: Load,
     /// Steps in flight.
     pub(super) executing: usize,
@@ -87,13 +70,7 @@ const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
     /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory.
-    pub(super) fn new(
-        beyond: u64,
-        window: usize,
-        limiter: Option<Limiter>,
-        held: bool,
-        opened: Opened,
-    ) -> Self {
+    pub(super) fn new(beyond: u64, window: usize, limiter: Option<Limiter>, held: bool) -> Self {
         Line {
             waiting: VecDeque::new(),
             horizon: (beyond > 0).then_some(FIRST),
@@ -102,7 +79,6 @@ impl<W: Workflow> Line<W> {
             incoming: 0,
             last: FIRST,
             window,
-            opened,
             load: Load::No,
             executing: 0,
             held,
@@ -140,22 +116,27 @@ impl<W: Workflow> Line<W> {
     /// An expected job is durable.
     pub(super) fn arrive(&mut self, job: Box<Waiting<W>>) {
         self.incoming -= 1;
+        if job.record.placed && self.horizon.is_some_and(|horizon| job.turn() > horizon) {
+            // Others were forgotten meanwhile: the store will give this one in its turn.
+            self.beyond += 1;
+            return;
+        }
         self.insert(job);
         // Delayed jobs are in the store too, and can be forgotten here.
         while self.waiting.len() > 2 * self.window && self.waiting.back().is_some_and(|job| job.record.placed)
         {
             self.waiting.pop_back();
             self.beyond += 1;
-            self.horizon = Some(self.waiting.back().map_or(FIRST, |job| job.record.turn()));
+            self.horizon = Some(self.waiting.back().map_or(FIRST, |job| job.turn()));
         }
     }
 
     fn insert(&mut self, job: Box<Waiting<W>>) {
-        let turn = job.turn;
-        self.last = self.last.max(job.record.turn());
+        let turn = job.turn();
+        self.last = self.last.max(turn);
         match self.waiting.back() {
-            Some(back) if back.turn > turn => {
-                let at = self.waiting.partition_point(|job| job.turn <= turn);
+            Some(back) if back.turn() > turn => {
+                let at = self.waiting.partition_point(|job| job.turn() <= turn);
                 self.waiting.insert(at, job);
             }
             _ => self.waiting.push_back(job),
@@ -165,14 +146,14 @@ impl<W: Workflow> Line<W> {
     /// A job that was moving when the run was last open.
     pub(super) fn resume(&mut self, record: Record<W>) {
         self.beyond -= 1;
-        self.insert(Waiting::read(record, &self.opened));
+        self.insert(Waiting::new(record, None));
         self.settle();
     }
 
     pub(super) fn head(&self, now: Timestamp) -> Head {
         match self.waiting.front() {
-            Some(job) if self.horizon.is_some_and(|horizon| job.record.turn() > horizon) => Head::Nobody,
-            Some(job) if job.turn.ready_at > now => Head::At(job.turn.ready_at),
+            Some(job) if self.horizon.is_some_and(|horizon| job.turn() > horizon) => Head::Nobody,
+            Some(job) if job.record.job.ready_at > now => Head::At(job.record.job.ready_at),
             Some(_) => Head::Due,
             None => Head::Nobody,
         }
@@ -185,11 +166,7 @@ impl<W: Workflow> Line<W> {
     /// Asks for more from the store, once.
     pub(super) fn ask(&mut self) -> bool {
         let short = self.waiting.len() <= self.window / 2
-            || self
-                .waiting
-                .front()
-                .zip(self.horizon)
-                .is_some_and(|(job, horizon)| job.record.turn() > horizon);
+            || self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon);
         let ask = self.beyond > 0 && self.load == Load::No && short;
         if ask {
             self.load = Load::Asked;
@@ -215,7 +192,7 @@ impl<W: Workflow> Line<W> {
         for record in page {
             self.beyond -= 1;
             self.horizon = Some(record.turn());
-            self.insert(Waiting::read(record, &self.opened));
+            self.insert(Waiting::new(record, None));
         }
         self.settle();
     }
@@ -228,7 +205,7 @@ impl<W: Workflow> Line<W> {
         }
         self.beyond -= 1;
         self.horizon = Some(record.turn());
-        self.insert(Waiting::read(record, &self.opened));
+        self.insert(Waiting::new(record, None));
         self.settle();
         None
     }
@@ -251,7 +228,7 @@ impl<W: Workflow> Line<W> {
 
     /// How many in memory wait for a time after `now`, and how many memory does not know.
     pub(super) fn delayed(&self, now: Timestamp) -> u64 {
-        let due = self.waiting.partition_point(|job| job.turn.ready_at <= now);
+        let due = self.waiting.partition_point(|job| job.record.job.ready_at <= now);
         let here = (self.waiting.len() - due) as u64;
         let all_later = self.horizon.is_some_and(|horizon| horizon.ready_at > now);
         if all_later { here + self.beyond } else { here }
@@ -265,6 +242,6 @@ impl<W: Workflow> Line<W> {
 
     /// When the first of the jobs in memory may start that `wanted` wants.
     pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Timestamp> {
-        self.waiting.iter().find(|job| wanted(job)).map(|job| job.turn.ready_at)
+        self.waiting.iter().find(|job| wanted(job)).map(|job| job.record.job.ready_at)
     }
 }

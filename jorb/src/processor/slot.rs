@@ -56,9 +56,10 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
 
 async fn step<W: Workflow>(shared: &Arc<Shared<W>>, policy: &Policy, job: Box<Waiting<W>>) {
     let core = &shared.core;
-    let Waiting { record, values, turn } = *job;
+    let Waiting { record, values } = *job;
     let started = core.clock.nanos();
-    let waited = Duration::from_nanos(started.saturating_sub(turn.ready_at.0.saturating_mul(1_000_000)));
+    let waited =
+        Duration::from_nanos(started.saturating_sub(record.job.ready_at.0.saturating_mul(1_000_000)));
     let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
     let values = values.map_or_else(|| read(&record), Ok);
     let (returned, values, kicked) = match values {
