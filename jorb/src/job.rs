@@ -125,7 +125,7 @@ impl<W: Workflow> StateId<W> {
         self.0.into()
     }
 
-    fn at(index: usize) -> Self {
+    pub(crate) fn at(index: usize) -> Self {
         StateId(u16::try_from(index).expect("no enum has more variants"), std::marker::PhantomData)
     }
 }

@@ -29,6 +29,8 @@ pub use processor::{
     Ending, Event, Exit, Handle, Listener, Overview, Processor, StateOverview, StateSummary, Summary,
 };
 pub use run::{Run, Seeds};
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
 pub use store::{MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use units::BadUnit;

@@ -23,6 +23,11 @@ mod memory;
 mod table;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// Ids per block in which moving jobs are counted.
 pub const BLOCK: u64 = 256;

@@ -1,0 +1,223 @@
+//! One batch, one transaction.
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
+
+use super::{
+    Open,
+    fail::Fail,
+    history, int,
+    overview::{Overview, write_held, write_limiters, write_run},
+    row,
+    states::States,
+};
+use crate::{
+    JobId, StateId, Status, Workflow,
+    store::{BLOCK, Batch, Change, New, Seeding, Standing},
+};
+
+const PLACE: &str = "INSERT INTO place VALUES (?1, ?2, 0, '', ?3, ?4, ?5)";
+const LEAVE: &str = "DELETE FROM place WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = ''
+  AND ready_at = ?3 AND seq = ?4 AND job = ?5";
+const ONCE: &str = "INSERT OR IGNORE INTO once VALUES (?1, ?2, ?3)";
+const KICK: &str = "INSERT INTO kick VALUES (?1, ?2, ?3, ?4)";
+const MOVING: &str =
+    "INSERT INTO moving VALUES (?1, ?2) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs";
+const STILL: &str = "DELETE FROM moving WHERE block = ?1 AND jobs = 0";
+
+pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<Vec<JobId>, Fail> {
+    let Open { conn, states, overview, .. } = open;
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // What memory knows changes when the disk has.
+    let mut next = overview.clone();
+    let fresh = overview.seeding == Seeding::Begun || batch.seeding == Some(Seeding::Begun);
+    let mut writer = Writer::new(&transaction, states, &mut next)?;
+    writer.admit(&batch.admitted);
+    for change in &batch.changes {
+        writer.change(change)?;
+    }
+    writer.add(&batch.added, fresh)?;
+    let (moving, taken) = writer.end();
+
+    write_moving(&transaction, moving)?;
+    next.next = batch.next;
+    next.seeding = batch.seeding.unwrap_or(next.seeding);
+    next.clean = batch.clean.unwrap_or(next.clean);
+    write_run::<W>(&transaction, states, overview, &next)?;
+    write_limiters(&transaction, states, &batch.limiters)?;
+    if let Some(held) = &batch.held {
+        write_held(&transaction, states, held)?;
+    }
+    if let Some(overall) = &batch.overall {
+        let text = W::CODEC.overall.text(overall).map_err(|source| {
+            Fail::Error(crate::Error::Unwritable { what: "the overall context".into(), source })
+        })?;
+        transaction.execute("DELETE FROM overall", [])?;
+        transaction.execute("INSERT INTO overall VALUES (?1)", [&*text])?;
+    }
+    transaction.commit()?;
+    *overview = next;
+    Ok(taken)
+}
+
+/// The jobs of a batch.
+struct Writer<'a> {
+    conn: &'a Connection,
+    states: &'a States,
+    overview: &'a mut Overview,
+    /// By how many the moving jobs of a block become more.
+    moving: HashMap<u64, i64>,
+    /// New jobs that a `once` key kept from being made.
+    taken: Vec<JobId>,
+    job: CachedStatement<'a>,
+    place: CachedStatement<'a>,
+    leave: CachedStatement<'a>,
+    line: CachedStatement<'a>,
+    error: CachedStatement<'a>,
+    once: CachedStatement<'a>,
+    kick: CachedStatement<'a>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(
+        conn: &'a Transaction<'_>,
+        states: &'a States,
+        overview: &'a mut Overview,
+    ) -> Result<Self, rusqlite::Error> {
+        Ok(Writer {
+            conn,
+            states,
+            overview,
+            moving: HashMap::new(),
+            taken: Vec::new(),
+            job: conn.prepare_cached(row::WRITE)?,
+            place: conn.prepare_cached(PLACE)?,
+            leave: conn.prepare_cached(LEAVE)?,
+            line: conn.prepare_cached(history::LINE)?,
+            error: conn.prepare_cached(history::ERROR)?,
+            once: conn.prepare_cached(ONCE)?,
+            kick: conn.prepare_cached(KICK)?,
+        })
+    }
+
+    fn end(self) -> (HashMap<u64, i64>, Vec<JobId>) {
+        (self.moving, self.taken)
+    }
+
+    /// Fresh jobs are to move.
+    fn admit<W: Workflow>(&mut self, admitted: &[(JobId, StateId<W>)]) {
+        let fresh = &mut self.overview.fresh;
+        for (job, state) in admitted {
+            fresh.by_state[state.index()] -= 1;
+            fresh.next = job.0 + 1;
+            *self.moving.entry(job.0 / BLOCK).or_default() += 1;
+        }
+    }
+
+    fn change<W: Workflow>(&mut self, change: &Change<W>) -> Result<(), Fail> {
+        let Change { before, now, line, error, kicks } = change;
+        let id = now.job.id;
+        let after = now.standing();
+        self.count(before, -1);
+        self.count(&after, 1);
+        match (moves(before), moves(&after)) {
+            (true, false) => *self.moving.entry(id.0 / BLOCK).or_default() -= 1,
+            (false, true) => *self.moving.entry(id.0 / BLOCK).or_default() += 1,
+            _ => {}
+        }
+        if before.placed {
+            let key = place_key(self.states, id, before);
+            self.leave.execute(key)?;
+        }
+        if after.placed {
+            let key = place_key(self.states, id, &after);
+            self.place.execute(key)?;
+        }
+        row::write(&mut self.job, self.states, now)?;
+        if let Some(line) = line {
+            history::write_line(&mut self.line, self.conn, self.states, id, line)?;
+        }
+        if let Some(error) = error {
+            history::write_error(&mut self.error, self.conn, self.states, id, error)?;
+        }
+        history::prune(self.conn, self.states, change)?;
+        self.add(kicks, false)
+    }
+
+    /// Makes new jobs, which are to be looked at later if they are `fresh`, and move otherwise.
+    fn add<W: Workflow>(&mut self, jobs: &[New<W>], fresh: bool) -> Result<(), Fail> {
+        for kicks in jobs.chunk_by(follow) {
+            let first = &kicks[0].record.job;
+            if let Some((parent, nth)) = first.parent {
+                let jobs = i64::try_from(kicks.len()).expect("a count in memory");
+                self.kick.execute(params![int(parent.0), int(nth), int(first.id.0), jobs])?;
+            }
+        }
+        for New { record, once } in jobs {
+            let id = record.job.id;
+            let standing = record.standing();
+            if let Some(key) = once {
+                let made = self.once.execute(params![self.states.id(standing.state), key, int(id.0)])?;
+                if made == 0 {
+                    self.taken.push(id);
+                    continue;
+                }
+            }
+            row::write(&mut self.job, self.states, record)?;
+            self.count(&standing, 1);
+            if standing.placed {
+                let key = place_key(self.states, id, &standing);
+                self.place.execute(key)?;
+            } else if fresh {
+                self.overview.fresh.by_state[standing.state.index()] += 1;
+            } else if moves(&standing) {
+                *self.moving.entry(id.0 / BLOCK).or_default() += 1;
+            }
+        }
+        if let (true, [first, ..], [.., last]) = (fresh, jobs, jobs) {
+            let fresh = &mut self.overview.fresh;
+            if fresh.next == fresh.end {
+                fresh.next = first.record.job.id.0;
+            }
+            fresh.end = last.record.job.id.0 + 1;
+        }
+        Ok(())
+    }
+
+    fn count<W: Workflow>(&mut self, standing: &Standing<W>, n: i64) {
+        self.overview.counts.add(standing.state, standing.status, n);
+    }
+}
+
+/// The job is in memory while the run is driven, if it is not fresh.
+fn moves<W: Workflow>(standing: &Standing<W>) -> bool {
+    standing.status == Status::Ready && !standing.placed
+}
+
+fn place_key<W: Workflow>(states: &States, job: JobId, standing: &Standing<W>) -> [i64; 5] {
+    let Standing { state, status, turn, .. } = *standing;
+    [status as i64, states.id(state), int(turn.ready_at.0), int(turn.seq), int(job.0)]
+}
+
+/// `b` is the next kick after `a`, and has the next number.
+fn follow<W: Workflow>(a: &New<W>, b: &New<W>) -> bool {
+    match (a.record.job.parent, b.record.job.parent) {
+        (None, None) => true,
+        (Some((parent_a, nth_a)), Some((parent_b, nth_b))) => {
+            parent_a == parent_b && nth_b == nth_a + 1 && b.record.job.id.0 == a.record.job.id.0 + 1
+        }
+        _ => false,
+    }
+}
+
+fn write_moving(conn: &Connection, moving: HashMap<u64, i64>) -> Result<(), Fail> {
+    let mut add = conn.prepare_cached(MOVING)?;
+    let mut remove = conn.prepare_cached(STILL)?;
+    for (block, more) in moving.into_iter().filter(|(_, more)| *more != 0) {
+        add.execute([int(block), more])?;
+        if more < 0 {
+            remove.execute([int(block)])?;
+        }
+    }
+    Ok(())
+}

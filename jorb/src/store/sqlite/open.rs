@@ -1,0 +1,221 @@
+//! Opening, which refuses what is not a run of this workflow before it changes anything.
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use uuid::Uuid;
+
+use super::{
+    Driven, Open,
+    checkpoint::Checkpoints,
+    fail::Fail,
+    overview::Overview,
+    row::natural,
+    schema::{APPLICATION, CREATE, FORMAT, TABLES},
+    states::{States, Stranger},
+};
+use crate::{
+    Error, Saved, StateId, Timestamp, UnknownState, Workflow,
+    nearest::nearest,
+    store::{
+        Header,
+        lock::{Lock, canonical},
+    },
+};
+
+/// How long to wait for somebody who holds the file for a moment, such as a `sqlite3` shell in a transaction.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn drive<W: Workflow>(path: &Path) -> Result<(Open, Header<W>), Error> {
+    let path = canonical(path)?;
+    let lock = Lock::take(&path)?;
+    open_to_drive(&path, lock).map_err(|fail| fail.on(&path, "open it"))
+}
+
+pub(super) fn read<W: Workflow>(path: &Path) -> Result<(Open, Header<W>), Error> {
+    let conn = reader(path)?;
+    open_to_read(path, conn).map_err(|fail| fail.on(path, "open it"))
+}
+
+/// A connection that changes nothing.
+pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+    let no_run = || Error::NoRun { path: path.to_owned() };
+    if !path.try_exists().map_err(Error::disk(path, "open it"))? {
+        return Err(no_run());
+    }
+    let connect = || {
+        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let new = is_new(&conn)?;
+        if !new {
+            check_format(path, &conn)?;
+        }
+        Ok((conn, new))
+    };
+    let (conn, new) = connect().map_err(|fail: Fail| fail.on(path, "open it"))?;
+    if new { Err(no_run()) } else { Ok(conn) }
+}
+
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Fail> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(PATIENCE)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W>), Fail> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut conn = connect(path, flags)?;
+    if conn.is_readonly("main")? {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        return Err(Error::disk(path, "open it for writing")(denied).into());
+    }
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    if is_new(&conn)? {
+        create::<W>(&mut conn)?;
+    } else {
+        check_format(path, &conn)?;
+        check_workflow::<W>(path, &conn)?;
+    }
+    let (mut states, strangers) = States::read::<W>(&conn)?;
+    refuse::<W>(path, &conn, &strangers)?;
+    let _: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // Checkpoints are made elsewhere, and cut the file to what is in it.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "journal_size_limit", 0)?;
+    if !states.adopted::<W>() {
+        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        states.adopt::<W>(&transaction)?;
+        transaction.commit()?;
+        states = States::read::<W>(&conn)?.0;
+    }
+    let checkpoints = Checkpoints::start(path)?;
+    let driven = Some(Driven { checkpoints, _lock: lock });
+    let overview = Overview::read::<W>(&conn, &states)?;
+    let open = Open { conn, states, overview, keys: None, driven };
+    let header = header(&open)?;
+    Ok((open, header))
+}
+
+/// Of what is read again and again: the inner pages of trees, and the jobs that move.
+const CACHE_KIB: i32 = 64 * 1024;
+
+fn open_to_read<W: Workflow>(path: &Path, conn: Connection) -> Result<(Open, Header<W>), Fail> {
+    // All that is said is of one moment.
+    conn.execute_batch("BEGIN")?;
+    check_workflow::<W>(path, &conn)?;
+    let (states, strangers) = States::read::<W>(&conn)?;
+    refuse::<W>(path, &conn, &strangers)?;
+    let overview = Overview::read::<W>(&conn, &states)?;
+    let open = Open { conn, states, overview, keys: None, driven: None };
+    let header = header(&open)?;
+    open.conn.execute_batch("COMMIT")?;
+    Ok((open, header))
+}
+
+/// Nobody has written to it, or somebody was cut while making it.
+fn is_new(conn: &Connection) -> Result<bool, Fail> {
+    Ok(conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0)
+}
+
+/// All of it or nothing: a crash leaves an empty file, or a journal from which SQLite makes one.
+fn create<W: Workflow>(conn: &mut Connection) -> Result<(), Fail> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    transaction.execute_batch(CREATE)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.execute(
+        "INSERT INTO run VALUES (1, ?1, ?2, ?3, ?4, 'no', 1, 0, 1, 1, 1, 0, 0, 0)",
+        params![
+            Uuid::new_v4().to_string(),
+            W::NAME,
+            super::int(Timestamp::now().0),
+            env!("CARGO_PKG_VERSION")
+        ],
+    )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// It is a run, as far as can be seen at once.
+fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
+    let application: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if application != APPLICATION {
+        let reason = "it is a SQLite database of another program".into();
+        return Err(Error::NotARun { path: path.to_owned(), reason }.into());
+    }
+    let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > FORMAT {
+        return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into());
+    }
+    let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    for table in TABLES {
+        if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
+            return Err(Fail::Damaged(format!("table `{table}` is missing")));
+        }
+    }
+    Ok(())
+}
+
+fn check_workflow<W: Workflow>(path: &Path, conn: &Connection) -> Result<(), Fail> {
+    let found: String = conn.query_row("SELECT workflow FROM run", [], |row| row.get(0))?;
+    if found != W::NAME {
+        return Err(Error::OtherWorkflow { path: path.to_owned(), found, expected: W::NAME }.into());
+    }
+    Ok(())
+}
+
+/// No job may be in a state that the program does not have.
+fn refuse<W: Workflow>(path: &Path, conn: &Connection, strangers: &[Stranger]) -> Result<(), Fail> {
+    let mut states = Vec::new();
+    for Stranger { id, name } in strangers {
+        let sum = "SELECT coalesce(sum(jobs), 0) FROM count WHERE state = ?1";
+        let jobs = conn.query_row(sum, [id], |row| Ok(natural(row, 0)))??;
+        if jobs > 0 {
+            let nearest = nearest(name, StateId::<W>::all().map(StateId::name));
+            states.push(UnknownState { name: name.clone(), jobs, nearest });
+        }
+    }
+    if states.is_empty() {
+        return Ok(());
+    }
+    Err(Error::UnknownStates { path: path.to_owned(), workflow: W::NAME, states }.into())
+}
+
+fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
+    let Open { conn, states, overview, .. } = open;
+    let (run, created) = conn.query_row("SELECT uuid, created FROM run", [], |row| {
+        Ok((row.get::<_, String>(0)?, natural(row, 1)))
+    })?;
+    let run = Uuid::parse_str(&run).map_err(|e| Fail::Damaged(format!("the run's UUID: {e}")))?;
+    let mut overall = conn.prepare("SELECT context FROM overall")?;
+    let overall = overall.query_map([], |row| row.get::<_, String>(0))?.next().transpose()?;
+    let mut read = conn.prepare("SELECT state FROM held")?;
+    let mut rows = read.query([])?;
+    let mut held = Vec::new();
+    while let Some(row) = rows.next()? {
+        held.extend(states.state(row.get(0)?));
+    }
+    let mut read = conn.prepare("SELECT state, due_at FROM limiter")?;
+    let mut rows = read.query([])?;
+    let mut limiters = Vec::new();
+    while let Some(row) = rows.next()? {
+        // A limiter of a state that is gone limits nothing.
+        if let Ok(state) = states.state(row.get(0)?) {
+            limiters.push((state, Timestamp(natural(row, 1)?)));
+        }
+    }
+    let Overview { seeding, next, fresh, counts, clean } = overview.clone();
+    let overall = overall.map(|text| Saved::Json(text.into()));
+    Ok(Header {
+        run,
+        created: Timestamp(created?),
+        overall,
+        seeding,
+        next,
+        fresh,
+        counts,
+        held,
+        limiters,
+        clean,
+    })
+}

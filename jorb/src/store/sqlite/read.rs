@@ -1,0 +1,102 @@
+//! Looking jobs up.
+use rusqlite::{OptionalExtension, Params, params};
+
+use super::{Open, fail::Fail, int, row, schema::job_columns};
+use crate::{
+    JobId, StateId, Status, Workflow,
+    store::{BLOCK, OnceKey, Record, Turn},
+};
+
+pub(super) fn page<W: Workflow>(open: &Open, from: JobId, most: usize) -> Result<Vec<Record<W>>, Fail> {
+    const SQL: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE id >= ?1 ORDER BY id LIMIT ?2");
+    records(open, SQL, [int(from.0), limit(most)])
+}
+
+pub(super) fn job<W: Workflow>(open: &Open, id: JobId) -> Result<Option<Record<W>>, Fail> {
+    const SQL: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE id = ?1");
+    Ok(records(open, SQL, [int(id.0)])?.pop())
+}
+
+pub(super) fn moving<W: Workflow>(open: &Open) -> Result<Vec<Record<W>>, Fail> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM moving CROSS JOIN job ON id >= block * ?1 AND id < (block + 1) * ?1
+          WHERE status = 0 AND placed = 0
+          AND NOT (id >= (SELECT fresh_next FROM run) AND id < (SELECT fresh_end FROM run))
+          ORDER BY block, id"
+    );
+    records(open, SQL, [int(BLOCK)])
+}
+
+pub(super) fn line<W: Workflow>(
+    open: &Open,
+    state: StateId<W>,
+    status: Status,
+    after: Option<Turn>,
+    most: usize,
+) -> Result<Vec<Record<W>>, Fail> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM (SELECT job AS placed_job, ready_at AS turn, seq AS turn_seq FROM place
+            WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = '' AND (ready_at, seq) > (?3, ?4)
+            ORDER BY ready_at, seq LIMIT ?5)
+          CROSS JOIN job ON id = placed_job ORDER BY turn, turn_seq"
+    );
+    let (ready_at, seq) = after.map_or((-1, -1), |turn| (int(turn.ready_at.0), int(turn.seq)));
+    let mut line = Vec::new();
+    let mut lines = 0;
+    for id in open.states.ids_of(state) {
+        line.extend(records(open, SQL, params![status as i64, id, ready_at, seq, limit(most)])?);
+        lines += 1;
+    }
+    if lines > 1 {
+        line.sort_by_key(Record::turn);
+        line.truncate(most);
+    }
+    Ok(line)
+}
+
+pub(super) fn child(open: &Open, parent: JobId, n: u64) -> Result<Option<JobId>, Fail> {
+    const SQL: &str = "SELECT id FROM job, (SELECT nth, first, jobs FROM kick WHERE parent = ?1 AND nth <= ?2
+        ORDER BY nth DESC LIMIT 1) AS kick
+      WHERE ?2 < kick.nth + jobs AND id = first + ?2 - kick.nth";
+    let child =
+        open.conn.prepare_cached(SQL)?.query_row([int(parent.0), int(n)], |row| Ok(row::natural(row, 0)));
+    child.optional()?.transpose().map(|id| id.map(JobId))
+}
+
+/// A table of keys by job is made the first time, because only an export asks for more than a few, and for all.
+pub(super) fn once<W: Workflow>(open: &mut Open, id: JobId) -> Result<Option<OnceKey<W>>, Fail> {
+    let Open { conn, states, keys, .. } = open;
+    if keys.is_none_or(|end| id.0 >= end) {
+        let transaction = conn.transaction()?;
+        let end = transaction.query_row("SELECT next_job FROM run", [], |row| Ok(row::natural(row, 0)))??;
+        transaction.execute_batch(
+            "DROP TABLE IF EXISTS temp.once_key;
+             CREATE TEMP TABLE once_key(job INTEGER PRIMARY KEY, state INTEGER, key TEXT);
+             INSERT INTO temp.once_key SELECT job, state, key FROM once ORDER BY job;",
+        )?;
+        transaction.commit()?;
+        *keys = Some(end);
+    }
+    let mut read = conn.prepare_cached("SELECT state, key FROM temp.once_key WHERE job = ?1")?;
+    let found = read.query_row([int(id.0)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((state, key)) = found else { return Ok(None) };
+    Ok(Some(OnceKey { state: states.state(state)?, key }))
+}
+
+fn records<W: Workflow>(open: &Open, sql: &str, params: impl Params) -> Result<Vec<Record<W>>, Fail> {
+    let mut statement = open.conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(row::read(row, &open.states)?);
+    }
+    Ok(records)
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

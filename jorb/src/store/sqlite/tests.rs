@@ -1,0 +1,3 @@
+//! What the store promises, attacked.
+mod commits;
+mod fixture;

@@ -1,0 +1,54 @@
+//! What was committed is there; what was not is not.
+use super::fixture::*;
+use crate::{
+    JobId, Saved, Status, Timestamp,
+    store::{Access, Header, Seeding, Store},
+};
+
+#[test]
+fn a_run_is_the_same_after_opening_again() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch();
+    batch.seeding = Some(Seeding::Begun);
+    batch.overall = Some(Saved::Json("\"all\"".into()));
+    batch.added = (0..5).map(|_| bench.new_job(FETCH)).collect();
+    bench.commit(batch);
+    let mut batch = bench.batch();
+    batch.seeding = Some(Seeding::Done);
+    batch.admitted = vec![(JobId(0), crate::StateId::at(FETCH)), (JobId(1), crate::StateId::at(FETCH))];
+    let job = bench.job(0).unwrap();
+    let mut change = bench.step(&job, DONE, Status::Ended);
+    change.now.job.kicked = 2;
+    change.kicks = (0..2).map(|_| bench.new_job(PARSE)).collect();
+    for (nth, kick) in (0..).zip(&mut change.kicks) {
+        kick.record.job.parent = Some((JobId(0), nth));
+    }
+    batch.changes = vec![change];
+    batch.held = Some(vec![crate::StateId::at(PARSE)]);
+    batch.limiters = vec![(crate::StateId::at(FETCH), Timestamp(77))];
+    bench.commit(batch);
+
+    let before: Vec<_> = bench.store.page(JobId(0), 100).unwrap().iter().map(text::<Flow>).collect();
+    assert_eq!(before.len(), 7);
+    Store::<Flow>::close(&mut bench.store).unwrap();
+    let header: Header<Flow> = bench.store.open(Access::Drive).unwrap();
+    let after: Vec<_> = bench.store.page(JobId(0), 100).unwrap().iter().map(text::<Flow>).collect();
+    assert_eq!(before, after);
+    assert_eq!(header.next, bench.next);
+    assert_eq!(header.seeding, Seeding::Done);
+    assert_eq!((header.fresh.next, header.fresh.end, header.fresh.by_state), (2, 5, vec![3, 0, 0]));
+    assert_eq!(header.counts.get(crate::StateId::<Flow>::at(FETCH), Status::Ready), 4);
+    assert_eq!(header.counts.total(), 7);
+    assert_eq!(header.held, [crate::StateId::at(PARSE)]);
+    assert_eq!(header.limiters, [(crate::StateId::at(FETCH), Timestamp(77))]);
+    assert!(matches!(header.overall, Some(Saved::Json(text)) if &*text == "\"all\""));
+    let moving: Vec<_> =
+        Store::<Flow>::moving(&mut bench.store).unwrap().iter().map(|r| r.job.id.0).collect();
+    assert_eq!(moving, [1, 5, 6]);
+    assert_eq!(Store::<Flow>::child(&mut bench.store, JobId(0), 1).unwrap(), Some(JobId(6)));
+    assert_eq!(Store::<Flow>::child(&mut bench.store, JobId(0), 2).unwrap(), None);
+    let story = Store::<Flow>::story(&mut bench.store, JobId(0)).unwrap();
+    assert_eq!((&*story.lines[0].from, &*story.lines[0].to), ("Fetch", "Done"));
+    let ended = bench.store.line(crate::StateId::<Flow>::at(DONE), Status::Ended, None, 10).unwrap();
+    assert_eq!(ended.iter().map(|r| r.job.id.0).collect::<Vec<_>>(), [0]);
+}
