@@ -109,7 +109,7 @@ impl<W: Workflow> Processor<W> {
         self
     }
 
-    /// Stop when more than `most` jobs are parked: before a bug parks a million.
+    /// Stop when more than `most` jobs are parked by this processor: before a bug parks a million.
     #[must_use]
     pub fn max_parked(mut self, most: u64) -> Self {
         self.bounds.max_parked = Some(most);
@@ -193,7 +193,7 @@ impl<W: Workflow> Processor<W> {
         helpers.spawn(tick(shared.clone()));
         helpers.spawn(tell_changes(shared.clone(), self.listeners.clone()));
         if self.signals {
-            helpers.spawn(signals::listen(self.handle()));
+            helpers.spawn(signals::listen(shared.clone()));
         }
         let mut writer = JoinSet::new();
         writer.spawn(write(shared.clone(), store, self.teller()));
@@ -207,7 +207,12 @@ impl<W: Workflow> Processor<W> {
         shared.core.close();
         let store = joined(writer.join_next().await.expect("there is one writer"));
         drop(helpers);
-        self.finish(run, &shared, store, started).await
+        let summary = self.finish(run, &shared, store, started).await;
+        if shared.core.is_killed_by_signal() {
+            // A thread that a step blocks would keep the runtime, and so the program, from ending.
+            std::process::exit(Exit::Stopped as i32);
+        }
+        summary
     }
 
     /// Waits until all slots have retired; after a stop, for the grace period.

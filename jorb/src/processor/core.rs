@@ -59,7 +59,9 @@ struct Inner<W: Workflow> {
     ending: Option<Ending>,
     closing: bool,
     failure: Option<Error>,
-    max_parked: Option<u64>,
+    killed_by_signal: bool,
+    /// Above so many parked jobs, the run ends.
+    most_parked: u64,
     canary: Option<Canary>,
     tally: Tally,
 }
@@ -168,6 +170,8 @@ impl<W: Workflow> Core<W> {
             Line::new(beyond, window, limiter, header.held.contains(&state))
         };
         let states = W::STATES.len();
+        let parked = header.counts.of(Status::Parked);
+        let most_parked = bounds.max_parked.map_or(u64::MAX, |most| parked.saturating_add(most));
         let inner = Inner {
             lines: StateId::all().zip(policies).map(line).collect(),
             next: header.next,
@@ -184,7 +188,8 @@ impl<W: Workflow> Core<W> {
             ending: None,
             closing: false,
             failure: None,
-            max_parked: bounds.max_parked,
+            killed_by_signal: false,
+            most_parked,
             canary: bounds.first.map(|most| Canary { most, jobs: HashSet::new() }),
             tally: Tally { moves: vec![0; states], errors: vec![0; states], throttles: 0 },
         };
@@ -314,7 +319,7 @@ impl<W: Workflow> Core<W> {
         let from = done.before.job.state;
         inner.executing -= 1;
         inner.lines[from.index()].executing -= 1;
-        if done.action == Action::Stay {
+        if done.action == Action::Stay || inner.failure.is_some() {
             inner.settle(self);
             return;
         }
@@ -413,7 +418,7 @@ impl<W: Workflow> Core<W> {
     /// The next thing to read.
     pub(super) fn take_load(&self) -> Option<Load<W>> {
         let mut inner = self.lock();
-        let state = inner.loads.pop()?;
+        let state = if inner.ending.is_some() { None } else { inner.loads.pop() }?;
         let (after, most) = inner.lines[state.index()].next_page();
         let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
         Some(Load { state, after, most, fresh })
@@ -460,6 +465,16 @@ impl<W: Workflow> Core<W> {
     /// Nothing starts any more.
     pub(super) fn stop(&self) {
         self.lock().end(Ending::Stopped, self);
+    }
+
+    /// The operator is impatient: drop the steps in flight, and end the program when all that is done is durable.
+    pub(super) fn kill_by_signal(&self) {
+        self.lock().killed_by_signal = true;
+        self.kill.cancel();
+    }
+
+    pub(super) fn is_killed_by_signal(&self) -> bool {
+        self.lock().killed_by_signal
     }
 
     /// The store failed: nothing that is not durable yet will be.
@@ -723,6 +738,7 @@ impl<W: Workflow> Inner<W> {
     fn end(&mut self, ending: Ending, core: &Core<W>) {
         if self.ending.is_none() {
             self.ending = Some(ending);
+            self.loads.clear();
             core.stopping.cancel();
             core.wake_all();
         }
@@ -731,8 +747,7 @@ impl<W: Workflow> Inner<W> {
     /// Ends the run when there is nothing left to do, or too much has failed.
     fn settle(&mut self, core: &Core<W>) {
         let counts = &self.durable.counts;
-        let parked = counts.of(Status::Parked);
-        if self.max_parked.is_some_and(|most| parked > most) {
+        if counts.of(Status::Parked) > self.most_parked {
             return self.end(Ending::TooManyParked, core);
         }
         if self.executing > 0 || self.uncommitted > 0 {

@@ -1,20 +1,19 @@
 //! Ctrl-C and SIGTERM.
-use super::handle::Handle;
-use super::summary::Exit;
+use std::sync::Arc;
+
+use super::slot::Shared;
 use crate::Workflow;
 
 /// The first signal stops gracefully, the second one at once.
-pub(super) async fn listen<W: Workflow>(handle: Handle<W>) {
+pub(super) async fn listen<W: Workflow>(shared: Arc<Shared<W>>) {
     if !signalled().await {
         return;
     }
     tracing::info!("stopping; once more to stop at once");
-    handle.stop();
-    signalled().await;
-    handle.stop_now();
-    // All that is done becomes durable meanwhile. A third one, or a step that blocks its thread, ends it all.
-    signalled().await;
-    std::process::exit(Exit::Stopped as i32);
+    shared.core.stop();
+    if signalled().await {
+        shared.core.kill_by_signal();
+    }
 }
 
 /// False when signals cannot be had.
