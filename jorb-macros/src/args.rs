@@ -1,9 +1,10 @@
 //! What stands in `#[workflow(..)]` and in `#[state(..)]`.
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use syn::meta::ParseNestedMeta;
+use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Ident, LitStr, Meta, Token, Type};
+use syn::{Attribute, Ident, LitStr, Meta, Path, Token, Type};
 
 use crate::error::Errors;
 use keys::{Keys, Place};
@@ -26,11 +27,11 @@ pub(crate) fn workflow(tokens: TokenStream, errors: &mut Errors) -> WorkflowArgs
     let mut args = WorkflowArgs::default();
     Keys::new(Place::Enum).each(tokens, errors, |key, meta| {
         match key {
-            "app" => args.app = Some(meta.value()?.parse()?),
-            "overall" => args.overall = Some(meta.value()?.parse()?),
-            "job" => args.job = Some(meta.value()?.parse()?),
-            "name" => args.name = Some(text(meta, "crawl")?),
-            _ => args.states = Some(meta.value()?.parse()?),
+            "app" => args.app = Some(value(meta, key, "App")?.parse()?),
+            "overall" => args.overall = Some(value(meta, key, "Site")?.parse()?),
+            "job" => args.job = Some(value(meta, key, "Page")?.parse()?),
+            "name" => args.name = Some(text(meta, key, "\"crawl\"")?),
+            _ => args.states = Some(module(meta, key)?),
         }
         Ok(())
     });
@@ -77,7 +78,7 @@ fn variant(tokens: TokenStream, keys: &mut Keys<'_>, errors: &mut Errors, args: 
             "terminal" => args.terminal = mark(meta)?,
             "next" => args.next = names(key, meta)?,
             "kick" => args.kick = names(key, meta)?,
-            _ => args.aliases.push(text(meta, "OldName")?),
+            _ => args.aliases.push(text(meta, key, "\"OldName\"")?),
         }
         Ok(())
     });
@@ -99,22 +100,41 @@ fn names(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
     }
     let content;
     syn::parenthesized!(content in meta.input);
-    let names = Punctuated::<Ident, Token![,]>::parse_terminated(&content)?;
+    let tokens: TokenStream = content.parse()?;
+    let wanted = |at| syn::Error::new(at, format!("`{key}` lists states by name: `{key}(Fetch, Done)`"));
+    let paths =
+        Punctuated::<Path, Token![,]>::parse_terminated.parse2(tokens).map_err(|e| wanted(e.span()))?;
+    let name = |path: Path| path.get_ident().cloned().ok_or_else(|| wanted(path.span()));
+    let names = paths.into_iter().map(name).collect::<syn::Result<Vec<Ident>>>()?;
     if names.is_empty() {
         return Err(syn::Error::new(
             meta.path.span(),
             format!("`{key}()` lists no state: name some, like `{key}(Fetch, Done)`, or drop it"),
         ));
     }
-    Ok(names.into_iter().collect())
+    Ok(names)
 }
 
-/// `= "text"`
-fn text(meta: &ParseNestedMeta<'_>, example: &str) -> syn::Result<LitStr> {
-    let key = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
-    let wanted = |at: Span| syn::Error::new(at, format!("`{key}` is a text: `{key} = \"{example}\"`"));
-    let value = meta.value().map_err(|_| wanted(meta.path.span()))?;
+/// What stands after the `=` of a key.
+fn value<'a>(meta: &ParseNestedMeta<'a>, key: &str, example: &str) -> syn::Result<ParseStream<'a>> {
+    let missing = || syn::Error::new(meta.path.span(), format!("`{key}` needs a value: `{key} = {example}`"));
+    let value = meta.value().map_err(|_| missing())?;
+    if value.is_empty() || value.peek(Token![,]) { Err(missing()) } else { Ok(value) }
+}
+
+fn text(meta: &ParseNestedMeta<'_>, key: &str, example: &str) -> syn::Result<LitStr> {
+    let value = value(meta, key, example)?;
     let at = value.span();
-    let text: LitStr = value.parse().map_err(|_| wanted(at))?;
-    if text.value().is_empty() { Err(wanted(at)) } else { Ok(text) }
+    let text: LitStr =
+        value.parse().map_err(|_| syn::Error::new(at, format!("`{key}` is a text: `{key} = {example}`")))?;
+    if text.value().is_empty() {
+        return Err(syn::Error::new(at, format!("`{key}` cannot be empty: `{key} = {example}`")));
+    }
+    Ok(text)
+}
+
+fn module(meta: &ParseNestedMeta<'_>, key: &str) -> syn::Result<Ident> {
+    let value = value(meta, key, "crawling")?;
+    let at = value.span();
+    value.parse().map_err(|_| syn::Error::new(at, format!("`{key}` names a module: `{key} = crawling`")))
 }

@@ -55,8 +55,14 @@ fn of_variant(attrs: &mut Vec<Attribute>, own: bool, errors: &mut Errors) -> Vec
             if is(meta, BOTH) || is(meta, STRUCT) {
                 copied.push(meta.clone());
             } else {
+                let instead = if is(meta, &["rename", "alias"]) {
+                    "; for a renamed variant write `#[state(alias = \"OldName\")]`"
+                } else {
+                    ""
+                };
                 let key = meta.path().to_token_stream();
-                errors.at(&key, format!("serde's `{key}` cannot be used here: a state is saved under its variant's name; for a renamed variant write `#[state(alias = \"OldName\")]`"));
+                let why = "every state is saved, under its variant's name, as its fields";
+                errors.at(&key, format!("serde's `{key}` cannot be used here: {why}{instead}"));
             }
         }
         let kept: Punctuated<&Meta, Token![,]> = metas.iter().filter(|m| !is(m, STRUCT)).collect();
@@ -101,10 +107,10 @@ pub(crate) fn derives(item: &ItemEnum, state: &State, span: Span) -> TokenStream
     given.retain(|p| p.segments.len() == 1 || p.segments[0].ident == "std" || p.segments[0].ident == "core");
     let name = |p: &Path| p.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
     let names: Vec<String> = given.iter().map(name).collect();
-    let has = |needed: &&str| names.iter().any(|n| n == needed);
+    let has = |needed: &str| names.iter().any(|n| n == needed);
     let mut kept: Vec<&Path> = given
         .iter()
-        .filter(|p| COPIED.iter().any(|(n, needs)| *n == name(p) && needs.iter().all(|n| has(&n))))
+        .filter(|p| COPIED.iter().any(|(n, needs)| *n == name(p) && needs.iter().all(|n| has(n))))
         .collect();
     // Of an enum that has it, one variant without fields is the default; of the others nothing is known.
     kept.extend(given.iter().filter(|p| name(p) == "Default" && state.fields.is_empty()));

@@ -30,17 +30,16 @@ pub(crate) fn workflow(args: TokenStream, item: &TokenStream) -> TokenStream {
             return quote!(#item #errors);
         }
     };
-    let sound = errors.is_empty();
     let errors = errors.into_tokens();
     attrs::strip_fields(&mut workflow.item);
-    if sound {
+    if workflow.sound {
         let docs = Attribute::parse_outer.parse2(graph::docs(&workflow));
         workflow.item.attrs.extend(docs.into_iter().flatten());
     }
     let item = &workflow.item;
     let module = structs::module(&workflow);
-    let states = workflow.states.iter().map(|s| state::impls(&workflow, s, sound));
-    let implementation = workflow::implementation(&workflow, sound);
+    let states = workflow.states.iter().map(|s| state::impls(&workflow, s));
+    let implementation = workflow::implementation(&workflow);
     quote! {
         #item
         #module
@@ -63,25 +62,17 @@ fn is_enum(input: syn::parse::ParseStream<'_>) -> syn::Result<()> {
     input.parse::<TokenStream>().map(drop)
 }
 
-/// `{ url, html }`, `(f0, f1)` or nothing: works as a pattern and as an expression.
+/// `{ url: f0, html: f1 }`, `(f0, f1)` or nothing: works as a pattern and as an expression.
 fn bindings(fields: &Fields) -> TokenStream {
+    let each = fields.iter().enumerate().map(|(i, field)| {
+        let cfg = pick(&field.attrs, &["cfg"]);
+        // Our own names: a field may be called like a parameter of ours.
+        let (name, ident) = (field.ident.iter(), format_ident!("f{i}"));
+        quote!(#(#cfg)* #(#name:)* #ident)
+    });
     match fields {
-        Fields::Named(named) => {
-            let fields = named.named.iter().map(|f| {
-                let cfg = pick(&f.attrs, &["cfg"]);
-                let ident = &f.ident;
-                quote!(#(#cfg)* #ident)
-            });
-            quote!({ #(#fields),* })
-        }
-        Fields::Unnamed(tuple) => {
-            let fields = tuple.unnamed.iter().enumerate().map(|(i, f)| {
-                let cfg = pick(&f.attrs, &["cfg"]);
-                let ident = format_ident!("f{i}");
-                quote!(#(#cfg)* #ident)
-            });
-            quote!((#(#fields),*))
-        }
+        Fields::Named(_) => quote!({ #(#each),* }),
+        Fields::Unnamed(_) => quote!((#(#each),*)),
         Fields::Unit => TokenStream::new(),
     }
 }
@@ -101,4 +92,129 @@ pub(crate) fn point_at(span: Span, tokens: TokenStream) -> TokenStream {
         token
     };
     tokens.into_iter().map(moved).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(args: TokenStream, item: &TokenStream) -> String {
+        let tokens = workflow(args, item);
+        let file = syn::parse2(tokens.clone()).unwrap_or_else(|e| panic!("{e}: {tokens}"));
+        prettyplease::unparse(&file)
+    }
+
+    #[test]
+    fn crawl() {
+        let item = quote! {
+            /// The life of one page.
+            #[derive(Debug, Clone)]
+            enum Crawl {
+                /// Download the page.
+                #[state(initial, next(Parse, Gone))]
+                Fetch,
+                /// Find its title and links.
+                #[state(next(Done), kick(Fetch))]
+                Parse { html: String, #[serde(default)] depth: u8 },
+                #[state(terminal)]
+                Done,
+                #[state(terminal)]
+                Gone(u16),
+            }
+        };
+        insta::assert_snapshot!(printed(quote!(app = App, job = Page, name = "crawl"), &item));
+    }
+
+    #[test]
+    fn behind_a_cfg_and_under_other_names() {
+        let item = quote! {
+            #[derive(Clone, Copy, PartialEq, Serialize)]
+            pub(super) enum Move {
+                #[state(initial, next(r#Type, Done), alias = "Begin", alias = "Go")]
+                Start { of: self::Page, back: super::Site, again: Option<Box<Self>> },
+                #[cfg(unix)]
+                #[serde(rename_all = "camelCase", default)]
+                #[state(next(Done))]
+                r#Type { #[cfg(windows)] #[serde(rename = "c")] code: u8 },
+                #[cfg(unix)]
+                #[cfg(feature = "done")]
+                #[state(terminal)]
+                Done(),
+            }
+        };
+        insta::assert_snapshot!(printed(quote!(states = moves), &item));
+    }
+
+    #[test]
+    fn a_broken_graph() {
+        let item = quote! {
+            #[derive(Clone)]
+            enum Crawl {
+                #[state(initial, next(Parsse))]
+                Fetch { url: String },
+                #[state(next(Done), kick(Fetch), rate = "10/s")]
+                Parse,
+                #[state(terminal)]
+                Done,
+            }
+        };
+        insta::assert_snapshot!(printed(quote!(), &item));
+    }
+
+    /// Whatever stands there while somebody types, it is given back, and nothing panics.
+    #[test]
+    fn half_typed_code_is_given_back() {
+        let items =
+            [quote!(), quote!(enum), quote!(enum Crawl), quote!(enum Crawl { #[state] }), quote!(#[state])];
+        let args = [quote!(), quote!(job), quote!(job =), quote!(job = Vec<), quote!(, ,), quote!("x" = 3)];
+        for item in items.iter().filter(|item| syn::parse2::<ItemEnum>((*item).clone()).is_err()) {
+            for args in &args {
+                let out = workflow(args.clone(), item).to_string();
+                assert!(out.starts_with(&item.to_string()), "{item}: {out}");
+            }
+        }
+        let parsed = [
+            quote!(
+                enum Crawl {}
+            ),
+            quote!(
+                enum Crawl {
+                    #[state(initial, next(Fetch))]
+                    Fetch,
+                }
+            ),
+            quote!(
+                enum Crawl {
+                    #[state(initial, next(Fetch,))]
+                    Fetch,
+                    #[state(,)]
+                    Done,
+                }
+            ),
+            quote!(
+                enum Self_ {
+                    #[state(initial terminal)]
+                    A,
+                    #[state(next)]
+                    B,
+                    #[state(next())]
+                    C,
+                    #[state(=)]
+                    A,
+                }
+            ),
+            quote!(
+                enum Crate {
+                    #[state(initial, terminal, alias)]
+                    A(#[serde(,)] u8),
+                }
+            ),
+        ];
+        for item in parsed {
+            for args in &args {
+                let out = workflow(args.clone(), &item).to_string();
+                assert!(out.contains("compile_error"), "{out}");
+            }
+        }
+    }
 }

@@ -77,9 +77,10 @@ pub(crate) fn docs(workflow: &Workflow) -> proc_macro2::TokenStream {
         let conditions: Vec<_> =
             guards.iter().flat_map(|s| &s.cfg).filter_map(|a| a.meta.require_list().ok()).collect();
         let conditions = conditions.iter().map(|list| &list.tokens);
-        match guards.iter().all(|s| s.cfg.is_empty()) {
-            true => quote!(#[doc = #text]),
-            false => quote!(#[cfg_attr(all(#(#conditions),*), doc = #text)]),
+        if guards.iter().all(|s| s.cfg.is_empty()) {
+            quote!(#[doc = #text])
+        } else {
+            quote!(#[cfg_attr(all(#(#conditions),*), doc = #text)])
         }
     };
     let lines = states.iter().flat_map(|state| {

@@ -4,7 +4,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, FnArg, Ident, ReturnType, Signature, Token, Type, Visibility};
+use syn::{
+    Attribute, FnArg, GenericArgument, Ident, PathArguments, ReturnType, Signature, Token, Type, Visibility,
+};
 
 use crate::args;
 use crate::attrs::pick;
@@ -46,11 +48,10 @@ impl Parse for Head {
         let start = input.fork();
         let sig = input.parse().map_err(|e| {
             // A function that cannot be read has its own error; of anything else, say what is wrong.
-            match of_function(&start) {
-                true => e,
-                false => start
-                    .error("`#[state]` belongs on a handler function, or on a variant under `#[workflow]`"),
+            if of_function(&start) {
+                return e;
             }
+            start.error("`#[state]` belongs on a handler function, or on a variant under `#[workflow]`")
         })?;
         input.parse::<TokenStream>()?;
         Ok(Head { cfg, sig })
@@ -93,6 +94,13 @@ impl Inputs {
             errors.at(&types[0], "the state comes first: `(state: S, cx: &mut Cx<W>)`");
             types = vec![types.remove(1)];
         }
+        if let Some(ty) = types.iter().find(|ty| matches!(ty, Type::ImplTrait(_))) {
+            errors.at(ty, "a handler is not generic: write the type");
+            types.retain(|ty| !matches!(ty, Type::ImplTrait(_)));
+        }
+        if types.is_empty() {
+            types.extend(returned(&sig.output));
+        }
         let mut types = types.into_iter();
         let state = types.next().map(|ty| owned_struct(ty, errors));
         let cx = types.next();
@@ -106,6 +114,18 @@ impl Inputs {
             _ => {}
         }
         Inputs { state, cx }
+    }
+}
+
+/// `S` of `Outcome<S>`.
+fn returned(output: &ReturnType) -> Option<Type> {
+    let ReturnType::Type(_, ty) = output else { return None };
+    let Type::Path(path) = &**ty else { return None };
+    let segment = path.path.segments.last().filter(|s| s.ident == "Outcome")?;
+    let PathArguments::AngleBracketed(args) = &segment.arguments else { return None };
+    match args.args.first() {
+        Some(GenericArgument::Type(ty)) => Some(ty.clone()),
+        _ => None,
     }
 }
 
@@ -140,10 +160,11 @@ fn implement(
     };
     let state = inputs.state.as_ref()?;
     let name = &sig.ident;
-    let body = if let (true, Some(output)) = (errors.is_empty(), output) {
-        let arg = |ty: &Type, arg: &str| Ident::new(arg, first_token(ty));
-        let this = arg(state, "self");
-        let cx = inputs.cx.as_ref().map(|ty| arg(ty, "cx"));
+    // Where rustc complains of an argument; the same tokens declare it, or a `macro_rules!` would keep them apart.
+    let this = Ident::new("self", first_token(state));
+    let cx = inputs.cx.as_ref().map(|ty| Ident::new("cx", first_token(ty)));
+    let sound = output.filter(|_| errors.is_empty());
+    let body = if let Some(output) = sound {
         let out = Ident::new("out", first_token(output));
         let wait = sig.asyncness.map(|_| quote!(.await));
         quote! {
@@ -153,6 +174,7 @@ fn implement(
     } else {
         quote!(::core::unreachable!())
     };
+    let cx = cx.filter(|_| sound.is_some()).map_or_else(|| quote!(_), |cx| quote!(#cx));
     // The one difference between the two kinds: where the engine drives `run`.
     let blocking = sig.asyncness.is_none().then(|| quote!(.blocking()));
     let implement = point_at(first_token(state), quote!(impl));
@@ -163,8 +185,7 @@ fn implement(
     };
     let items = quote!({
         const POLICY: ::jorb::Policy = #policy #blocking;
-        #[allow(unused_variables)]
-        async fn run(self, cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
+        async fn run(#this, #cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
             #body
         }
     });
@@ -214,16 +235,58 @@ fn first_token(tokens: impl ToTokens) -> Span {
 mod tests {
     use super::*;
 
+    fn printed(args: TokenStream, item: &TokenStream) -> String {
+        let tokens = state(args, item);
+        let file = syn::parse2(tokens.clone()).unwrap_or_else(|e| panic!("{e}: {tokens}"));
+        prettyplease::unparse(&file)
+    }
+
+    #[test]
+    fn an_async_fn() {
+        let args = quote!(concurrency = 4, rate = "10/s", burst = LARGE, retries = 5, backoff = "1s..9s");
+        let item = quote! {
+            /// Downloads it.
+            pub async fn fetch(state: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
+                Ok(Next::to(crawl::Done))
+            }
+        };
+        insta::assert_snapshot!(printed(args, &item));
+    }
+
+    #[test]
+    fn a_blocking_fn_behind_a_cfg() {
+        let item = quote! {
+            #[cfg(unix)]
+            fn parse(crawl::Parse { html }: crawl::Parse) -> Result<Next<crawl::Parse>, io::Error> {
+                Ok(Next::to(crawl::Done))
+            }
+        };
+        insta::assert_snapshot!(printed(quote!(timeout = LIMIT), &item));
+    }
+
+    #[test]
+    fn mistakes_leave_a_stand_in() {
+        let item = quote! {
+            async fn fetch(state: &crawl::Fetch, cx: Cx<Crawl>) {}
+        };
+        insta::assert_snapshot!(printed(quote!(concurrency = 0, next(Done)), &item));
+    }
+
     #[test]
     fn half_typed_code_is_given_back() {
         let items = [
+            quote!(),
+            quote!(async),
             quote!(async fn fetch),
+            quote!(async fn fetch()),
             quote!(async fn fetch(state: crawl::) {}),
+            quote!(fn fetch(self: crawl::Fetch, ..) -> {}),
             quote!(fn fetch(state: crawl::Fetch) -> Outcome<crawl::Fetch> { cx. let = }),
         ];
+        let args = [quote!(), quote!(rate), quote!(rate =), quote!(= ,), quote!(rate = "10/s", terminal)];
         for item in items {
-            for args in [quote!(), quote!(rate =), quote!(rate = "10/s", terminal)] {
-                assert!(state(args, &item).to_string().contains(&item.to_string()), "{item}");
+            for args in &args {
+                assert!(state(args.clone(), &item).to_string().contains(&item.to_string()), "{item}");
             }
         }
     }

@@ -1,4 +1,6 @@
 //! The enum, read once and checked: everything after this file may assume it is sound.
+use std::collections::HashSet;
+
 use heck::ToSnakeCase;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -21,6 +23,8 @@ pub(crate) struct Workflow {
     pub(crate) overall: Type,
     pub(crate) job: Type,
     pub(crate) states: Vec<State>,
+    /// No mistake was found, so what is printed should compile.
+    pub(crate) sound: bool,
 }
 
 pub(crate) struct State {
@@ -63,8 +67,8 @@ impl Workflow {
         let WorkflowArgs { app, overall, job, name, states: module } = args::workflow(args, errors);
         let args: Vec<VariantArgs> =
             item.variants.iter_mut().map(|v| args::take_variant(&mut v.attrs, errors)).collect();
-        if !item.generics.params.is_empty() {
-            errors.at(&item.generics, "a workflow enum cannot be generic: its states are stored by name");
+        if let Some(generics) = generics(&item) {
+            errors.at(generics, "a workflow enum cannot be generic: its states are stored by name");
             return Err(Box::new(item));
         }
         if item.variants.is_empty() {
@@ -72,18 +76,27 @@ impl Workflow {
             return Err(Box::new(item));
         }
         let names: Vec<String> = item.variants.iter().map(|v| v.ident.unraw().to_string()).collect();
+        let twice = declared_twice(&item, errors);
         let mut serde = attrs::take_serde(&mut item, errors).into_iter();
-        let states: Vec<State> = item
+        let mut states: Vec<State> = item
             .variants
             .iter()
             .zip(args)
             .map(|(v, args)| state(v, args, serde.next().unwrap_or_default(), &names, errors))
             .collect();
+        for variant in &mut item.variants {
+            variant.discriminant = None; // already reported
+        }
         for field in states.iter().flat_map(|s| &s.fields) {
             hidden_types(field.ty.to_token_stream(), &names, errors);
         }
         used_names(&states, errors);
-        graph::check(&item.ident, &states, errors);
+        if twice {
+            let mut seen = HashSet::new();
+            states.retain(|s| seen.insert(s.name()));
+        } else {
+            graph::check(&item.ident, &states, errors);
+        }
         let unit = || syn::parse_quote!(());
         let default = module_name(&item.ident);
         Ok(Workflow {
@@ -92,6 +105,7 @@ impl Workflow {
             app: app.unwrap_or_else(unit),
             overall: overall.unwrap_or_else(unit),
             job: job.unwrap_or_else(unit),
+            sound: errors.is_empty() && !twice,
             item,
             states,
         })
@@ -104,6 +118,26 @@ impl Workflow {
         ident.set_span(span);
         quote!(#module::#ident)
     }
+}
+
+fn generics(item: &ItemEnum) -> Option<TokenStream> {
+    let clause = item.generics.where_clause.as_ref().map(|w| w.where_token.to_token_stream());
+    if item.generics.params.is_empty() { clause } else { Some(item.generics.to_token_stream()) }
+}
+
+/// Of two variants with one name rustc says enough, unless a `cfg` hides that from it.
+fn declared_twice(item: &ItemEnum, errors: &mut Errors) -> bool {
+    let twice = |(i, v): (usize, &Variant)| item.variants.iter().take(i).any(|w| w.ident == v.ident);
+    let Some((_, again)) = item.variants.iter().enumerate().find(|pair| twice(*pair)) else { return false };
+    let cfg = |v: &Variant| v.ident == again.ident && !pick(&v.attrs, &["cfg"]).is_empty();
+    if item.variants.iter().any(cfg) {
+        let name = &again.ident;
+        errors.at(
+            name,
+            format!("state `{name}` is declared twice: declare it once and put the `cfg`s on its fields"),
+        );
+    }
+    true
 }
 
 fn state(v: &Variant, args: VariantArgs, serde: Vec<Meta>, names: &[String], errors: &mut Errors) -> State {

@@ -5,6 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, Ident, Lit, UnOp};
 
 use super::keys::{Keys, Place};
+use super::value;
 use crate::error::Errors;
 use crate::expand::point_at;
 
@@ -16,7 +17,7 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     let mut policy = quote!(::jorb::Policy::DEFAULT);
     let mut no_retry = None;
     keys.each(tokens, errors, |key, meta| {
-        let value = ungrouped(meta.value()?.parse()?);
+        let value = ungrouped(value(meta, key, example(key))?.parse()?);
         let setting = match key {
             "concurrency" | "burst" => whole(key, &value, 1),
             "retries" => whole(key, &value, 0),
@@ -45,14 +46,15 @@ fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
     let error = |why: String| Err(syn::Error::new_spanned(value, why));
     match value {
         Expr::Lit(lit) => match &lit.lit {
-            Lit::Int(n) if n.base10_parse::<u32>()? < least => {
-                error(format!("`{key}` must be at least {least}"))
-            }
-            Lit::Int(n) => Ok(quote!(#n)),
+            Lit::Int(n) => match n.base10_parse::<u32>() {
+                Ok(number) if number < least => error(format!("`{key}` must be at least {least}")),
+                Ok(_) => Ok(quote!(#n)),
+                Err(_) => error(format!("`{key}` must be at most {}", u32::MAX)),
+            },
             _ => error(format!("`{key}` is a whole number, like `4`, or a constant")),
         },
         Expr::Unary(minus) if matches!(minus.op, UnOp::Neg(_)) => {
-            error(format!("`{key}` must be at least {least}"))
+            error(format!("`{key}` is a whole number, at least {least}"))
         }
         constant if least == 0 => Ok(quote!(#constant)),
         constant => Ok(checked(key, constant)),
@@ -61,15 +63,12 @@ fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
 
 /// Texts are read by the constant functions that read them everywhere else; what they say stands at the literal.
 fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
-    let (reader, example) = match key {
-        "rate" => ("rate", "10/s"),
-        "backoff" => ("backoff", "200ms..30s"),
-        _ => ("duration", "30s"),
-    };
     match value {
-        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => Ok(checked(reader, value)),
+        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => {
+            Ok(checked(if key == "timeout" { "duration" } else { key }, value))
+        }
         Expr::Lit(_) | Expr::Unary(_) => {
-            let why = format!("`{key}` is a text, like `\"{example}\"`, or a constant");
+            let why = format!("`{key}` is a text, like `{}`, or a constant", example(key));
             Err(syn::Error::new_spanned(value, why))
         }
         constant if key == "timeout" => Ok(checked(key, constant)),
@@ -77,10 +76,20 @@ fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
     }
 }
 
+fn example(key: &str) -> &'static str {
+    match key {
+        "rate" => "\"10/s\"",
+        "backoff" => "\"200ms..30s\"",
+        "timeout" => "\"30s\"",
+        _ => "4",
+    }
+}
+
 /// The runtime crate checks the value while compiling; its error points at the expression.
 fn checked(check: &str, value: &Expr) -> TokenStream {
     let check = Ident::new(check, Span::call_site());
     let call = point_at(value.span(), quote!(::jorb::__private::#check(#value)));
+    // Of the call itself the span would be the attribute's; a block has that of its keyword.
     point_at(value.span(), quote!(const { #call }))
 }
 

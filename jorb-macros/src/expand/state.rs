@@ -5,14 +5,14 @@ use quote::quote;
 use super::{bindings, point_at};
 use crate::model::{State, Workflow};
 
-pub(super) fn impls(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+pub(super) fn impls(w: &Workflow, s: &State) -> TokenStream {
     let workflow = &w.item.ident;
     let State { ident, cfg, .. } = s;
     let name = s.name();
     let this = w.path(s, Span::call_site());
     let bindings = bindings(&s.fields);
     // With a wrong field type the two would not fit, and rustc would say so again.
-    let (pattern, conversion) = if sound {
+    let (pattern, conversion) = if w.sound {
         (quote!(#this #bindings), quote!(Self::#ident #bindings))
     } else {
         (quote!(_), quote!(::core::unreachable!()))
@@ -34,9 +34,9 @@ pub(super) fn impls(w: &Workflow, s: &State, sound: bool) -> TokenStream {
     if s.terminal {
         return quote!(#conversions #initial);
     }
-    let edges = edges(w, s, &this, sound);
+    let edges = edges(w, s, &this);
     // The one place that asks for the handler, so a missing one is reported once.
-    let entry = sound.then(|| {
+    let entry = w.sound.then(|| {
         let this_here = point_at(ident.span(), quote!(Self));
         quote! {
             #(#cfg)*
@@ -56,9 +56,9 @@ pub(super) fn impls(w: &Workflow, s: &State, sound: bool) -> TokenStream {
     }
 }
 
-fn edges(w: &Workflow, s: &State, this: &TokenStream, sound: bool) -> TokenStream {
+fn edges(w: &Workflow, s: &State, this: &TokenStream) -> TokenStream {
     let cfg = &s.cfg;
-    if !sound {
+    if !w.sound {
         // The graph is already reported as wrong; say nothing about moves along it.
         return quote! {
             #(#cfg)* impl<T: ::jorb::State> ::jorb::Transition<T> for #this {}

@@ -6,29 +6,12 @@ use syn::Fields;
 use super::{bindings, point_at};
 use crate::model::{Edge, State, Workflow};
 
-pub(super) fn implementation(w: &Workflow, sound: bool) -> TokenStream {
+pub(super) fn implementation(w: &Workflow) -> TokenStream {
     let Workflow { app, overall, job, name, .. } = w;
     let workflow = &w.item.ident;
     let itself = point_at(workflow.span(), quote!(Self));
-    let specs = w.states.iter().map(|s| spec(w, s, sound));
-    let each = |arm: &dyn Fn(&State) -> TokenStream| -> TokenStream {
-        let arms = w.states.iter().map(|s| {
-            let (cfg, arm) = (&s.cfg, arm(s));
-            quote!(#(#cfg)* #arm,)
-        });
-        arms.collect()
-    };
-    let variants = each(&|s| {
-        let ident = &s.ident;
-        quote!(#ident)
-    });
-    let indices = each(&|s| {
-        let ident = &s.ident;
-        quote!(Self::#ident { .. } => Index::#ident as usize)
-    });
-    let saves = each(&|s| save(w, s, sound));
-    let loads = each(&|s| load(w, s, sound));
-    let starts = each(&|s| start(w, s, sound));
+    let specs = w.states.iter().map(|s| spec(w, s));
+    let Bodies { index, save, load, dispatch } = Bodies::new(w);
     quote! {
         impl ::jorb::Workflow for #workflow {
             type App = #app;
@@ -41,9 +24,7 @@ pub(super) fn implementation(w: &Workflow, sound: bool) -> TokenStream {
                 ::jorb::__private::context::<#overall>(),
             );
             fn index(&self) -> usize {
-                // Counts no variant that a `cfg` takes away.
-                enum Index { #variants }
-                match self { #indices }
+                #index
             }
             fn save(
                 self,
@@ -54,36 +35,35 @@ pub(super) fn implementation(w: &Workflow, sound: bool) -> TokenStream {
                     ::jorb::Unwritable,
                 >,
             ) {
-                match self { #saves }
+                #save
             }
             fn load(
                 state: &str,
                 data: ::jorb::__private::Option<&str>,
             ) -> ::jorb::__private::Option<::jorb::__private::Result<Self, ::jorb::Unreadable>> {
-                match state {
-                    #loads
-                    _ => ::jorb::__private::Option::None,
-                }
+                #load
             }
             fn dispatch(
                 self,
                 cx: &mut ::jorb::Cx<Self>,
             ) -> ::jorb::__private::Option<::jorb::Task<'_, Self>> {
-                match self { #starts }
+                #dispatch
             }
         }
     }
 }
 
-fn spec(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+fn spec(w: &Workflow, s: &State) -> TokenStream {
     let State { cfg, aliases, initial, .. } = s;
     let name = s.name();
     let name_of = |e: &Edge| {
-        let (cfg, name) = (&w.states[e.to].cfg, w.states[e.to].name());
+        let to = &w.states[e.to];
+        let (cfg, name) = (&to.cfg, to.name());
         quote!(#(#cfg)* #name)
     };
-    let (next, kick) = (s.next.iter().map(name_of), s.kick.iter().map(name_of));
-    let policy = if s.terminal || !sound {
+    let edges = |edges: &[Edge]| if w.sound { edges.iter().map(name_of).collect() } else { Vec::new() };
+    let (next, kick) = (edges(&s.next), edges(&s.kick));
+    let policy = if s.terminal || !w.sound {
         quote!(::jorb::__private::Option::None)
     } else {
         let this = w.path(s, Span::call_site());
@@ -102,9 +82,59 @@ fn spec(w: &Workflow, s: &State, sound: bool) -> TokenStream {
     }
 }
 
-fn save(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+struct Bodies {
+    index: TokenStream,
+    save: TokenStream,
+    load: TokenStream,
+    dispatch: TokenStream,
+}
+
+impl Bodies {
+    fn new(w: &Workflow) -> Self {
+        if !w.sound {
+            let never = quote!(::core::unreachable!());
+            return Bodies {
+                index: never.clone(),
+                save: never.clone(),
+                load: never.clone(),
+                dispatch: never,
+            };
+        }
+        let each = |arm: fn(&Workflow, &State) -> TokenStream| -> TokenStream {
+            let arms = w.states.iter().map(|s| {
+                let (cfg, arm) = (&s.cfg, arm(w, s));
+                quote!(#(#cfg)* #arm,)
+            });
+            arms.collect()
+        };
+        let (variants, indices) = (each(variant), each(index));
+        let (saves, loads, starts) = (each(save), each(load), each(start));
+        Bodies {
+            index: quote! {
+                // Counts no variant that a `cfg` takes away.
+                enum Index { #variants }
+                match self { #indices }
+            },
+            save: quote!(match self { #saves }),
+            load: quote!(match state { #loads _ => ::jorb::__private::Option::None }),
+            dispatch: quote!(match self { #starts }),
+        }
+    }
+}
+
+fn variant(_: &Workflow, s: &State) -> TokenStream {
+    let ident = &s.ident;
+    quote!(#ident)
+}
+
+fn index(_: &Workflow, s: &State) -> TokenStream {
+    let ident = &s.ident;
+    quote!(Self::#ident { .. } => Index::#ident as usize)
+}
+
+fn save(w: &Workflow, s: &State) -> TokenStream {
     let (ident, bindings) = (&s.ident, bindings(&s.fields));
-    if s.fields.is_empty() || !sound {
+    if s.fields.is_empty() {
         let none = quote!(::jorb::__private::Result::Ok(::jorb::__private::Option::None));
         return quote!(state @ Self::#ident { .. } => (state, #none));
     }
@@ -112,29 +142,25 @@ fn save(w: &Workflow, s: &State, sound: bool) -> TokenStream {
     quote!(Self::#ident #bindings => ::jorb::__private::save(#this #bindings))
 }
 
-fn load(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+fn load(w: &Workflow, s: &State) -> TokenStream {
     let State { ident, aliases, fields, .. } = s;
     let name = s.name();
-    let state = if fields.is_empty() || !sound {
+    let this = w.path(s, Span::call_site());
+    let state = match fields {
         // What an earlier version kept here is ignored, as serde ignores a field that it does not know.
-        let bindings = bindings(fields);
-        match sound {
-            true => quote!(::jorb::__private::Result::Ok(Self::#ident #bindings)),
-            false => quote!(::core::unreachable!()),
+        fields if fields.is_empty() => {
+            let bindings = bindings(fields);
+            quote!(::jorb::__private::Result::Ok(Self::#ident #bindings))
         }
-    } else {
-        let this = w.path(s, Span::call_site());
-        match fields {
-            Fields::Named(_) => quote!(::jorb::__private::read_fields::<#this>(data)),
-            _ => quote!(::jorb::__private::read_state::<#this>(data)),
-        }
+        Fields::Named(_) => quote!(::jorb::__private::read_fields::<#this>(data)),
+        _ => quote!(::jorb::__private::read_state::<#this>(data)),
     };
     quote!(#name #(| #aliases)* => ::jorb::__private::Option::Some(#state))
 }
 
-fn start(w: &Workflow, s: &State, sound: bool) -> TokenStream {
+fn start(w: &Workflow, s: &State) -> TokenStream {
     let (ident, bindings) = (&s.ident, bindings(&s.fields));
-    if s.terminal || !sound {
+    if s.terminal {
         return quote!(Self::#ident { .. } => ::jorb::__private::Option::None);
     }
     let this = w.path(s, Span::call_site());
