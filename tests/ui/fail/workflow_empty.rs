@@ -1,0 +1,7 @@
+use jorb::prelude::*;
+
+#[workflow]
+#[derive(Clone)]
+enum Crawl {}
+
+fn main() {}

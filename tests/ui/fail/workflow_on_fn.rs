@@ -1,0 +1,6 @@
+use jorb::prelude::*;
+
+#[workflow]
+pub async fn crawl() {}
+
+fn main() {}

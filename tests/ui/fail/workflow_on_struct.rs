@@ -1,0 +1,8 @@
+use jorb::prelude::*;
+
+#[workflow]
+struct Crawl {
+    url: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use jorb::prelude::*;
+
+#[workflow]
+union Crawl {
+    url: u8,
+}
+
+fn main() {}
