@@ -31,7 +31,7 @@ pub use processor::{
 pub use run::{Run, Seeds};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
-pub use store::{MemoryStore, Store};
+pub use store::{JsonStore, MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use units::BadUnit;
 pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow};

@@ -18,16 +18,21 @@ use uuid::Uuid;
 
 use crate::{Error, Form, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
 
+mod entry;
+mod json;
 mod lock;
 mod memory;
-mod table;
-
-pub use memory::MemoryStore;
+mod settle;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod table;
+mod transfer;
 
+pub use json::JsonStore;
+pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use transfer::{export, import};
 
 /// Ids per block in which moving jobs are counted.
 pub const BLOCK: u64 = 256;
@@ -51,6 +56,13 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error>;
     /// Throws all jobs away: the way back from a seeding that was cut.
     fn clear(&mut self) -> Result<(), Error>;
+    /// Makes jobs that come from another store, as they are and with their past; none is fresh. They count as
+    /// seeds: a crash before a batch says [`Seeding::Done`] leaves a run that is to be [cleared](Store::clear).
+    ///
+    /// As it is here, it goes by [`Store::commit`], and forgets how many moves and errors had been dropped.
+    fn restore(&mut self, jobs: Vec<Restored<W>>) -> Result<(), Error> {
+        transfer::restore(self, jobs)
+    }
     /// Ends the use of the run, when all that was committed is to be left in its best shape.
     fn close(&mut self) -> Result<(), Error>;
 
@@ -315,6 +327,8 @@ pub struct Batch<W: Workflow> {
     pub overall: Option<Saved<W::Overall>>,
     /// Seeding got further.
     pub seeding: Option<Seeding>,
+    /// The run takes the identity of the one that was imported.
+    pub identity: Option<(Uuid, Timestamp)>,
     /// The run stops cleanly, or (`false`) is driven again.
     pub clean: Option<bool>,
 }
@@ -332,6 +346,7 @@ impl<W: Workflow> Batch<W> {
             held: None,
             overall: None,
             seeding: None,
+            identity: None,
             clean: None,
         }
     }
@@ -357,6 +372,16 @@ pub struct New<W: Workflow> {
     pub record: Record<W>,
     /// Unique for the record's state.
     pub once: Option<String>,
+}
+
+/// A job that comes from another store.
+pub struct Restored<W: Workflow> {
+    /// The job; it is placed, whatever its status.
+    pub record: Record<W>,
+    /// What happened to it.
+    pub story: Story,
+    /// The `once` key that it was made with.
+    pub once: Option<OnceKey<W>>,
 }
 
 /// A `once` key: unique per state in which the job was made.

@@ -3,7 +3,10 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{Access, Batch, Header, OnceKey, Record, Store, Story, Turn, table::Table};
+use super::{
+    Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn,
+    table::{Row, Table},
+};
 use crate::{Error, Form, JobId, StateId, Status, Timestamp, Workflow};
 
 /// Keeps a run in memory: for tests, and for work that need not outlive the process.
@@ -66,7 +69,13 @@ impl<W: Workflow> Store<W> for MemoryStore<W> {
     }
 
     fn clear(&mut self) -> Result<(), Error> {
-        self.table().clear();
+        *self.table() = self.table().cleared();
+        Ok(())
+    }
+
+    fn restore(&mut self, jobs: Vec<Restored<W>>) -> Result<(), Error> {
+        let table = self.table();
+        jobs.into_iter().map(Row::from).for_each(|row| table.add(row));
         Ok(())
     }
 

@@ -6,12 +6,10 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{
-    Batch, Change, Counts, Fresh, Header, New, Numbers, OnceKey, Record, Seeding, Standing, Story, Turn,
-};
+use super::{Batch, Change, Counts, Fresh, Header, New, OnceKey, Record, Seeding, Standing, Story, Turn};
 use crate::{JobId, StateId, Status, Timestamp, Workflow};
 
-pub(crate) use row::{Once, Row};
+pub(crate) use row::{Once, Row, story};
 
 mod row;
 
@@ -32,21 +30,7 @@ type Place = (Status, usize, Turn, JobId);
 impl<W: Workflow> Table<W> {
     /// A run without jobs.
     pub(crate) fn new(run: Uuid, created: Timestamp) -> Self {
-        Table::from_rows(
-            Header {
-                run,
-                created,
-                overall: None,
-                seeding: Seeding::No,
-                next: Numbers::FIRST,
-                fresh: Fresh { next: 0, end: 0, by_state: Vec::new() },
-                counts: Counts::none(0),
-                held: Vec::new(),
-                limiters: Vec::new(),
-                clean: false,
-            },
-            [],
-        )
+        Table::from_rows(Header::new(run, created), [])
     }
 
     /// A run with these jobs. What the header says of them is counted anew, but for the ends of the fresh range.
@@ -68,17 +52,34 @@ impl<W: Workflow> Table<W> {
 
     /// Makes all that a batch says so. Gives the new jobs that a `once` key kept from being made.
     pub(crate) fn apply(&mut self, batch: &Batch<W>) -> Vec<JobId> {
-        let seeding = self.head.seeding != Seeding::Done;
-        let mut refused = Vec::new();
-        for &(id, _) in &batch.admitted {
-            self.admit(id);
+        for &(_, state) in &batch.admitted {
+            let fresh = &mut self.head.fresh.by_state[state.index()];
+            *fresh = fresh.saturating_sub(1);
         }
+        Self::turn(&mut self.head, batch);
+        let mut refused = Vec::new();
         for change in &batch.changes {
             self.change(change);
-            refused.extend(change.kicks.iter().filter_map(|kick| self.make(kick, false)));
+            refused.extend(change.kicks.iter().filter_map(|kick| self.make(kick)));
         }
-        refused.extend(batch.added.iter().filter_map(|new| self.make(new, seeding)));
-        let head = &mut self.head;
+        refused.extend(batch.added.iter().filter_map(|new| self.make(new)));
+        refused
+    }
+
+    /// What a batch makes of a header, but for what is counted.
+    pub(crate) fn turn(head: &mut Header<W>, batch: &Batch<W>) {
+        if let Some((last, _)) = batch.admitted.last() {
+            head.fresh.next = last.0 + 1;
+        }
+        if head.seeding != Seeding::Done {
+            for job in batch.added.iter().map(|new| &new.record).filter(|job| !job.placed) {
+                let Fresh { next, end, .. } = &mut head.fresh;
+                if next == end {
+                    *next = job.job.id.0;
+                }
+                *end = job.job.id.0 + 1;
+            }
+        }
         head.next = batch.next;
         for &(state, at) in &batch.limiters {
             match head.limiters.iter_mut().find(|(s, _)| *s == state) {
@@ -92,9 +93,12 @@ impl<W: Workflow> Table<W> {
         if let Some(overall) = &batch.overall {
             head.overall = Some(overall.clone());
         }
+        if let Some((run, created)) = batch.identity {
+            head.run = run;
+            head.created = created;
+        }
         head.seeding = batch.seeding.unwrap_or(head.seeding);
         head.clean = batch.clean.unwrap_or(head.clean);
-        refused
     }
 
     /// What [`Table::apply`] would give, without changing anything.
@@ -128,25 +132,17 @@ impl<W: Workflow> Table<W> {
         debug_assert!(twice.is_none(), "a job is made once");
     }
 
-    /// Throws all jobs away.
-    pub(crate) fn clear(&mut self) {
-        let Header { run, created, ref held, ref limiters, .. } = self.head;
-        let (held, limiters) = (held.clone(), limiters.clone());
-        *self = Table::new(run, created);
-        self.head.held = held;
-        self.head.limiters = limiters;
+    /// The same run without its jobs.
+    pub(crate) fn cleared(&self) -> Self {
+        let mut table = Table::new(self.head.run, self.head.created);
+        table.head.next.time = self.head.next.time;
+        table.head.held.clone_from(&self.head.held);
+        table.head.limiters.clone_from(&self.head.limiters);
+        table
     }
 
     pub(crate) fn header(&self) -> Header<W> {
-        let Header { overall, fresh, counts, held, limiters, .. } = &self.head;
-        Header {
-            overall: overall.clone(),
-            fresh: fresh.clone(),
-            counts: counts.clone(),
-            held: held.clone(),
-            limiters: limiters.clone(),
-            ..self.head
-        }
+        self.head.clone()
     }
 
     pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &Row<W>> {
@@ -172,14 +168,10 @@ impl<W: Workflow> Table<W> {
         let state = state.index();
         let nobody = JobId(u64::MAX);
         let end = Turn { ready_at: Timestamp(u64::MAX), seq: u64::MAX };
-        let line = match after {
-            // No job has the number `nobody`, so this is behind all of that turn.
-            Some(after) => self.places.range((status, state, after, nobody)..=(status, state, end, nobody)),
-            None => {
-                let start = Turn { ready_at: Timestamp(0), seq: 0 };
-                self.places.range((status, state, start, JobId(0))..=(status, state, end, nobody))
-            }
-        };
+        // No job has the number `nobody`, so that is behind all of a turn.
+        let (start, first) =
+            after.map_or((Turn { ready_at: Timestamp(0), seq: 0 }, JobId(0)), |after| (after, nobody));
+        let line = self.places.range((status, state, start, first)..=(status, state, end, nobody));
         line.take(most).map(|(.., id)| self.jobs[id].record.clone()).collect()
     }
 
@@ -192,19 +184,11 @@ impl<W: Workflow> Table<W> {
     }
 
     pub(crate) fn story(&self, id: JobId) -> Story {
-        self.jobs.get(&id).map(Row::story).unwrap_or_else(Story::nothing)
+        self.jobs.get(&id).map_or_else(Story::nothing, Row::story)
     }
 
     pub(crate) fn once(&self, id: JobId) -> Option<OnceKey<W>> {
-        let Once { state, key } = self.jobs.get(&id)?.once.as_ref()?;
-        Some(OnceKey { state: StateId::named(state)?, key: key.to_string() })
-    }
-
-    fn admit(&mut self, id: JobId) {
-        let at = self.jobs[&id].record.standing();
-        self.stand(id, at, -1);
-        self.head.fresh.next = id.0 + 1;
-        self.stand(id, at, 1);
+        self.jobs.get(&id)?.once.as_ref()?.known()
     }
 
     fn change(&mut self, Change { now, line, error, .. }: &Change<W>) {
@@ -219,18 +203,11 @@ impl<W: Workflow> Table<W> {
     }
 
     /// Gives the job's number if its `once` key is taken.
-    fn make(&mut self, new: &New<W>, fresh: bool) -> Option<JobId> {
-        let Record { job, placed, .. } = &new.record;
-        let once = new.once.as_deref().map(|key| Once { state: job.state.name().into(), key: key.into() });
+    fn make(&mut self, new: &New<W>) -> Option<JobId> {
+        let job = &new.record.job;
+        let once = Once::of(new);
         if once.as_ref().is_some_and(|once| self.once[job.state.index()].contains(&once.key)) {
             return Some(job.id);
-        }
-        if fresh && !placed {
-            let range = &mut self.head.fresh;
-            if range.next == range.end {
-                range.next = job.id.0;
-            }
-            range.end = job.id.0 + 1;
         }
         self.add(Row::new(new.record.clone(), once));
         None

@@ -55,6 +55,10 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
         transaction.execute("DELETE FROM overall", [])?;
         transaction.execute("INSERT INTO overall VALUES (?1)", [&*text])?;
     }
+    if let Some((run, created)) = batch.identity {
+        let identity = params![run.to_string(), int(created.0)];
+        transaction.execute("UPDATE run SET uuid = ?1, created = ?2", identity)?;
+    }
     transaction.commit()?;
     *overview = next;
     Ok(taken)

@@ -2,8 +2,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    Workflow,
-    store::{Dropped, FIRST, Failure, LAST, Line, Record, StateName, Story},
+    StateId, Workflow,
+    store::{Dropped, FIRST, Failure, LAST, Line, New, OnceKey, Record, Restored, StateName, Story},
 };
 
 /// One job.
@@ -19,6 +19,32 @@ pub(crate) struct Row<W: Workflow> {
 pub(crate) struct Once {
     pub(crate) state: StateName,
     pub(crate) key: Arc<str>,
+}
+
+impl Once {
+    /// Of a job that is made in this state.
+    pub(crate) fn of<W: Workflow>(New { record, once }: &New<W>) -> Option<Self> {
+        once.as_deref().map(|key| Once { state: record.job.state.name().into(), key: key.into() })
+    }
+}
+
+impl Once {
+    /// With the state as this program has it.
+    pub(crate) fn known<W: Workflow>(&self) -> Option<OnceKey<W>> {
+        Some(OnceKey { state: StateId::named(&self.state)?, key: self.key.to_string() })
+    }
+}
+
+impl<W: Workflow> From<&OnceKey<W>> for Once {
+    fn from(OnceKey { state, key }: &OnceKey<W>) -> Self {
+        Once { state: state.name().into(), key: key.as_str().into() }
+    }
+}
+
+impl<W: Workflow> From<Restored<W>> for Row<W> {
+    fn from(Restored { record, story, once }: Restored<W>) -> Self {
+        Row::new(record, once.as_ref().map(Once::from)).with(story)
+    }
 }
 
 impl<W: Workflow> Row<W> {
@@ -40,19 +66,20 @@ impl<W: Workflow> Row<W> {
 
     /// What happened to it.
     pub(crate) fn story(&self) -> Story {
-        let mut dropped = Vec::new();
-        for (state, n) in &self.lines.dropped {
-            of(state, &mut dropped).lines = *n;
-        }
-        for (state, n) in &self.errors.dropped {
-            of(state, &mut dropped).errors = *n;
-        }
-        Story {
-            lines: self.lines.iter().cloned().collect(),
-            errors: self.errors.iter().cloned().collect(),
-            dropped,
-        }
+        story(&self.lines, &self.errors)
     }
+}
+
+/// What is kept of moves and errors.
+pub(crate) fn story(lines: &Kept<Line>, errors: &Kept<Failure>) -> Story {
+    let mut dropped = Vec::new();
+    for (state, n) in &lines.dropped {
+        of(state, &mut dropped).lines = *n;
+    }
+    for (state, n) in &errors.dropped {
+        of(state, &mut dropped).errors = *n;
+    }
+    Story { lines: lines.iter().cloned().collect(), errors: errors.iter().cloned().collect(), dropped }
 }
 
 fn of<'a>(state: &StateName, dropped: &'a mut Vec<Dropped>) -> &'a mut Dropped {
@@ -84,16 +111,6 @@ impl<T: OfState> Kept<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(&self.last)
-    }
-
-    pub(crate) fn newest(&self) -> Option<&T> {
-        self.last.back().or(self.first.last())
-    }
-
-    /// All that there were, those dropped included.
-    pub(crate) fn total(&self) -> u64 {
-        let kept = (self.first.len() + self.last.len()) as u64;
-        self.dropped.iter().fold(kept, |sum, (_, n)| sum + n)
     }
 
     fn push(&mut self, new: T) {
