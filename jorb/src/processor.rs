@@ -9,6 +9,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 mod core;
 mod handle;
@@ -195,17 +196,17 @@ impl<W: Workflow> Processor<W> {
         if self.signals {
             helpers.spawn(signals::listen(shared.clone()));
         }
-        let mut writer = JoinSet::new();
-        writer.spawn(write(shared.clone(), store, self.teller()));
+        let writer = AbortOnDropHandle::new(tokio::spawn(write(shared.clone(), store, self.teller())));
         let mut slots = JoinSet::new();
         for (state, policy) in StateId::<W>::all().zip(policies) {
-            for _ in 0..policy.map_or(0, |p| p.concurrency) {
-                slots.spawn(slot(shared.clone(), state, policy.expect("it has slots")));
+            let Some(policy) = policy else { continue };
+            for _ in 0..policy.concurrency {
+                slots.spawn(slot(shared.clone(), state, policy));
             }
         }
         self.wait(&shared, &mut slots).await;
         shared.core.close();
-        let store = joined(writer.join_next().await.expect("there is one writer"));
+        let store = joined(writer.await);
         drop(helpers);
         let summary = self.finish(run, &shared, store, started).await;
         if shared.core.is_killed_by_signal() {
@@ -306,7 +307,9 @@ impl<W: Workflow> Processor<W> {
             Box::new(move |events| {
                 let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
                 for (listener, _) in listeners.iter_mut().zip(&wants).filter(|(_, wants)| **wants) {
-                    events.iter().for_each(|event| listener.event(event));
+                    for event in &events {
+                        listener.event(event);
+                    }
                 }
             })
         })

@@ -189,6 +189,7 @@ pub struct Numbers {
     pub error: u64,
     /// Not a number, but as them never given out smaller: the time of the last commit. A clock that was set back
     /// since then is not believed.
+    #[serde(default)]
     pub time: Timestamp,
 }
 

@@ -238,18 +238,14 @@ impl<W: Workflow> Core<W> {
             return Pull::Wait;
         }
         let job = if let (Some(canary), true) = (&inner.canary, canary_is_full) {
+            let wanted = |job: &Waiting<W>| canary.jobs.contains(&job.record.job.id);
             let now = self.clock.now();
-            match line
-                .take_if(|job| canary.jobs.contains(&job.record.job.id) && job.record.job.ready_at <= now)
-            {
-                Some(job) => job,
-                None => {
-                    let due = line.next_of(|job| canary.jobs.contains(&job.record.job.id));
-                    line.wake_at = due.map(nanos);
-                    self.timer.notify_one();
-                    return Pull::Wait;
-                }
-            }
+            let Some(job) = line.take_if(|job| wanted(job) && job.record.job.ready_at <= now) else {
+                line.wake_at = line.next_of(wanted).map(nanos);
+                self.timer.notify_one();
+                return Pull::Wait;
+            };
+            job
         } else {
             let wait = match line.head(self.clock.now()) {
                 Head::Due => None,

@@ -90,12 +90,18 @@ impl<W: Workflow> Handle<W> {
     /// handle.release::<crawl::Fetch>();
     /// ```
     pub fn hold<S: State<Workflow = W>>(&self) {
-        self.set_held(StateId::named(S::NAME).expect("a state of this workflow"), true);
+        self.set_held_of::<S>(true);
     }
 
     /// Undoes [`Handle::hold`].
     pub fn release<S: State<Workflow = W>>(&self) {
-        self.set_held(StateId::named(S::NAME).expect("a state of this workflow"), false);
+        self.set_held_of::<S>(false);
+    }
+
+    fn set_held_of<S: State<Workflow = W>>(&self, held: bool) {
+        if let Some(state) = StateId::named(S::NAME) {
+            self.set_held(state, held);
+        }
     }
 
     /// As [`Handle::hold`] and [`Handle::release`], for a name that a person gives.

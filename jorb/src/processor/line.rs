@@ -106,9 +106,9 @@ impl<W: Workflow> Line<W> {
     /// A job that [`Line::expect`] spoke of was not made after all.
     pub(super) fn cancel(&mut self, here: bool) {
         if here {
-            self.incoming -= 1
+            self.incoming -= 1;
         } else {
-            self.beyond -= 1
+            self.beyond -= 1;
         }
         self.settle();
     }
