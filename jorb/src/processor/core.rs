@@ -176,7 +176,7 @@ impl<W: Workflow> Core<W> {
             lines: StateId::all().zip(policies).map(line).collect(),
             next: header.next,
             fresh: header.fresh.clone(),
-            durable: header,
+            durable: Header { clean: false, ..header },
             pending: Vec::new(),
             admitted: Vec::new(),
             saves: Vec::new(),
@@ -353,7 +353,6 @@ impl<W: Workflow> Core<W> {
         }
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
-        batch.clean = inner.durable.clean.then_some(false);
         let mut saved = Vec::new();
         for (state, due, sender) in inner.saves.drain(..) {
             batch.limiters.push((state, due));
