@@ -6,6 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, Ident, LitStr, Meta, Path, Token, Type};
 
+use crate::attrs::mentions;
 use crate::error::Errors;
 use keys::{Keys, Place};
 
@@ -55,6 +56,13 @@ pub(crate) fn take_variant(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> V
     let mut keys = Keys::new(Place::Variant);
     let before = errors.len();
     attrs.retain(|attr| {
+        if attr.path().is_ident("cfg_attr") && mentions(attr, &["state"]) {
+            errors.at(
+                attr.path(),
+                "`#[state(..)]` cannot stand in a `cfg_attr`: put a `#[cfg(..)]` on the variant",
+            );
+            return false;
+        }
         let ours = attr.path().segments.last().is_some_and(|s| s.ident == "state");
         if ours {
             match &attr.meta {

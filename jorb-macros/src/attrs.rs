@@ -126,7 +126,7 @@ fn is_serde(attr: &Attribute) -> bool {
 }
 
 /// One of `names` stands somewhere in a `derive` or `cfg_attr`.
-fn mentions(attr: &Attribute, names: &[&str]) -> bool {
+pub(crate) fn mentions(attr: &Attribute, names: &[&str]) -> bool {
     fn any(tokens: TokenStream, names: &[&str]) -> bool {
         tokens.into_iter().any(|token| match token {
             TokenTree::Ident(ident) => names.iter().any(|n| ident == n),

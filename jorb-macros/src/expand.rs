@@ -43,7 +43,7 @@ pub(crate) fn workflow(args: TokenStream, item: &TokenStream) -> TokenStream {
     quote! {
         #item
         #module
-        #[allow(deprecated)]
+        #[allow(clippy::all, clippy::pedantic, deprecated, non_camel_case_types)]
         const _: () = {
             #(#states)*
             #implementation

@@ -13,14 +13,62 @@ mod graph;
 mod handler;
 mod model;
 
-/// Turns an enum of states into a workflow.
+// The first half of each text, with an example that runs, stands where `jorb` exports the macro.
+
+/// # Keys on the enum
+///
+/// `#[workflow(app = App, overall = Site, job = Page, name = "crawl", states = crawl)]`, each of them optional:
+///
+/// | key | value | default |
+/// | --- | --- | --- |
+/// | `app` | a type: clients and functions, built in each process, never saved; `Send + Sync` | `()` |
+/// | `overall` | a type: what all jobs of a run share, saved with the run | `()` |
+/// | `job` | a type: what the states of one job share, saved with the job | `()` |
+/// | `name` | a text: the workflow's name in the store | the enum's name |
+/// | `states` | the name of the generated module, where the default is taken | the enum's name in snake case |
+///
+/// # Keys on a variant
+///
+/// `#[state(initial, next(Parse, Gone), kick(Fetch), alias = "Get")]`
+///
+/// | key | meaning |
+/// | --- | --- |
+/// | `initial` | jobs may be added here; at least one variant has it |
+/// | `terminal` | a job that comes here has ended: no handler, no `next`; at least one variant has it |
+/// | `next(..)` | states that a job may move to; every variant has it that is not terminal |
+/// | `kick(..)` | states in which it may create jobs, terminal ones among them |
+/// | `alias = ".."` | a name that the state had in older stores; may be repeated |
+///
+/// Every state must be reachable from an initial one, and a terminal one must be reachable from every state.
+///
+/// # Attributes
+///
+/// Docs and `cfg`s of a variant and of its fields hold for its struct, too. The derives below `#[workflow]` that are
+/// safe to repeat are repeated: `Debug`, `Clone`, `Copy`, `PartialEq`, `Eq`, `PartialOrd`, `Ord` and `Hash`.
+/// `#[serde(..)]` on a field says how it is saved; so do `rename_all`, `deny_unknown_fields`, `default` and `bound` on
+/// a variant. Others would change under which name a state is saved, and are refused: that is what `alias` is for.
+/// Paths in the texts of serde's attributes are resolved in the generated module, which imports all of its parent.
+///
+/// A workflow is declared in a module, not in a function, and is not generic.
 #[proc_macro_attribute]
 pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::workflow(args.into(), &item.into()).into()
 }
 
-/// Makes a function the handler of the state it takes: an `async fn` runs in place, a plain `fn` on the
-/// blocking pool.
+/// # Keys on a function
+///
+/// Each is optional, and each value may be a constant of the type in the second column:
+///
+/// | key | value | meaning | default |
+/// | --- | --- | --- | --- |
+/// | `concurrency` | `usize`, at least 1 | steps in flight at once | 1 |
+/// | `rate` | `"10/s"`, `"5000/h"`, `"1/250ms"`, or a `Rate` | steps that may start in a time | no limit |
+/// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
+/// | `retries` | `u32` | attempts after the first one | 0: the first error parks the job |
+/// | `backoff` | `"200ms..30s"`, or a `Backoff`; with `retries` only | shortest and longest wait between attempts; it doubles, with jitter | `"1s..60s"` |
+/// | `timeout` | `"30s"`, or a `Duration` above zero | longest time that one step may take | no limit |
+///
+/// Units are `ms`, `s`, `m`, `h` and `d`, numbers are whole. A text that cannot be read does not compile.
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::state(args.into(), &item.into()).into()

@@ -1,5 +1,4 @@
 //! Concentrated computing: a big batch of jobs on one big machine, each walking a typed graph of states.
-pub use jorb_macros::{state, workflow};
 
 mod codec;
 mod cx;
@@ -7,6 +6,7 @@ mod error;
 mod graph;
 mod job;
 mod limits;
+mod macros;
 mod nearest;
 mod outcome;
 mod policy;
@@ -23,6 +23,7 @@ pub use cx::Cx;
 pub use error::{Error, UnknownState};
 pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
+pub use macros::{state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Backoff, Policy, Rate};
 pub use processor::{

@@ -29,7 +29,20 @@ pub(super) fn module(w: &Workflow) -> TokenStream {
     let vis = &item.vis;
     quote! {
         #[doc = #doc]
-        #[allow(clippy::all, clippy::pedantic, dead_code, missing_docs, unreachable_pub, unused_imports)]
+        // What holds of the enum was said there.
+        #[allow(
+            clippy::all,
+            clippy::pedantic,
+            dead_code,
+            deprecated,
+            missing_copy_implementations,
+            missing_debug_implementations,
+            missing_docs,
+            non_camel_case_types,
+            non_snake_case,
+            unreachable_pub,
+            unused_imports
+        )]
         #vis mod #module {
             use super::*;
             #(#structs)*

@@ -70,8 +70,13 @@ fn main() {
     assert!(Crawl::STATES[1].policy.unwrap().blocking);
     assert!(Crawl::STATES[3].terminal() && !Crawl::STATES[2].terminal());
 
-    let states =
-        [Crawl::Fetch, Crawl::Parse { html: "x".into() }, Crawl::Store("y".into()), Crawl::Done, Crawl::Gone { status: 410 }];
+    let states = [
+        Crawl::Fetch,
+        Crawl::Parse { html: "x".into() },
+        Crawl::Store("y".into()),
+        Crawl::Done,
+        Crawl::Gone { status: 410 },
+    ];
     let texts = [None, Some(r#"{"html":"x"}"#), Some(r#""y""#), None, Some(r#"{"status":410}"#)];
     for (i, (state, text)) in states.into_iter().zip(texts).enumerate() {
         assert_eq!(state.index(), i);
@@ -86,7 +91,8 @@ fn main() {
     let mut cx = Cx::<Crawl>::test(App, Site { host: "example.org".into() }, page);
     let next = parse(crawl::Parse { html: "z".into() }, &mut cx).unwrap();
     assert_eq!(next.as_move().to, Crawl::Store("z".into()));
-    let kicked: Vec<_> = next.as_move().kicks.iter().map(|k| (k.context.url.as_str(), k.once.as_deref())).collect();
+    let kicked: Vec<_> =
+        next.as_move().kicks.iter().map(|k| (k.context.url.as_str(), k.once.as_deref())).collect();
     assert_eq!(kicked, [("a", Some("a")), ("b", Some("b"))]);
     assert_eq!(cx.job.links, 2);
     assert!(Crawl::Done.dispatch(&mut cx).is_none() && Crawl::Fetch.dispatch(&mut cx).is_some());

@@ -78,10 +78,35 @@ fn change(state: change::Change) -> Outcome<change::Change> {
     Ok(Next::to(change::Done))
 }
 
+/// States that are allowed to be ugly, and to hold what is no longer to be used.
+#[allow(non_camel_case_types, non_snake_case, clippy::enum_variant_names, clippy::upper_case_acronyms)]
+#[allow(deprecated, missing_debug_implementations, missing_docs)]
+#[workflow]
+#[derive(Clone)]
+pub enum Ugly {
+    #[state(initial, next(state_HTTP, state_two))]
+    state_one { Url: String },
+    #[deprecated]
+    #[state(next(state_two))]
+    state_HTTP,
+    #[state(terminal)]
+    state_two,
+}
+
+#[state]
+async fn one(state: ugly::state_one) -> Outcome<ugly::state_one> {
+    if state.Url.is_empty() { Ok(Next::to(ugly::state_two)) } else { Ok(Next::to(ugly::state_HTTP)) }
+}
+
+#[state]
+async fn http(_: ugly::state_HTTP) -> Outcome<ugly::state_HTTP> {
+    Ok(Next::to(ugly::state_two))
+}
+
 /// A case is a program.
 ///
 /// # Panics
 /// When the states differ from the ones above.
 pub fn main() {
-    assert_eq!(Change::STATES.len(), 4);
+    assert_eq!((Change::STATES.len(), Ugly::STATES.len()), (4, 3));
 }

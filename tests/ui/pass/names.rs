@@ -11,12 +11,7 @@ enum Odd {
     #[state(next(Workflow))]
     Kick(std::option::Option<u8>),
     #[state(next(Odd))]
-    r#Type {
-        r#type: u8,
-        state: bool,
-        cx: u8,
-        data: u8,
-    },
+    r#Type { r#type: u8, state: bool, cx: u8, data: u8 },
     #[state(next(Odd))]
     Workflow,
     #[state(next(Odd))]
@@ -100,6 +95,29 @@ pub mod outer {
     }
 }
 
+// All states in scope: each module imports all of the other.
+pub mod all {
+    use jorb::prelude::*;
+    use walk::*;
+
+    #[workflow]
+    #[derive(Clone)]
+    pub enum Walk {
+        #[state(initial, next(Off))]
+        On { at: Place },
+        #[state(terminal)]
+        Off,
+    }
+
+    #[derive(Clone, Serialize, Deserialize)]
+    pub struct Place;
+
+    #[state]
+    fn on(On { at: Place }: On) -> Outcome<On> {
+        Ok(Next::to(Off))
+    }
+}
+
 fn main() {
     assert_eq!((Odd::STATES[3].name, Odd::STATES[0].next[4]), ("Type", "Type"));
     let odd = Odd::Type { r#type: 1, state: true, cx: 2, data: 3 };
@@ -110,7 +128,10 @@ fn main() {
     let next = by_name::state(odd::State { next: "four".into() }, &mut cx).unwrap();
     assert_eq!(next.as_move().to, Odd::Type { r#type: 1, state: true, cx: 2, data: 4 });
 
-    use outer::{Page, inner::{Line, Move}};
+    use outer::{
+        Page,
+        inner::{Line, Move},
+    };
     let start = Move::Start { page: Page(1), line: Line, all: vec![(Page(1), [Line])] };
     let (start, text) = start.save();
     assert_eq!(Move::load("Start", text.unwrap().as_deref()), Some(Ok(start)));

@@ -17,8 +17,9 @@ pub enum Crawl {
 }
 pub struct Limits(u8);
 
-#[workflow(job = Vec<u8>)]
+// The structs derive only what stands below `#[workflow]`.
 #[derive(Clone)]
+#[workflow(job = Vec<u8>)]
 pub(crate) enum Build {
     #[state(initial, next(Done), kick(Done))]
     Start { rev: String },
