@@ -1,5 +1,7 @@
 //! Concentrated computing: a big batch of jobs on one big machine, each walking a typed graph of states.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod codec;
 mod cx;
 mod error;

@@ -170,18 +170,7 @@ impl Fault {
 
     /// The error and its causes in one line, as it is recorded.
     pub(crate) fn text(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut source = self.error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Many libraries already print their cause.
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        text
+        crate::error::with_causes(&*self.error)
     }
 }
 

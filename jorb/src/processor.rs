@@ -33,7 +33,7 @@ use self::{
     writer::{Tell, on_disk, write},
 };
 use crate::{
-    Clock, Error, Run, StateId, Status, Workflow,
+    Clock, Error, Run, StateId, Workflow,
     store::{Batch, BoxStore},
 };
 
@@ -261,22 +261,10 @@ impl<W: Workflow> Processor<W> {
         self.tell(shared);
         let (header, ending, _) = shared.core.end();
         let overview = shared.core.overview();
-        let held = |state: StateId<W>| header.held.contains(&state);
-        let state = |state: StateId<W>| {
-            let of = |status| header.counts.get(state, status);
-            let ready = of(Status::Ready);
-            StateSummary {
-                name: state.name(),
-                ready,
-                held: if held(state) { ready } else { 0 },
-                parked: of(Status::Parked),
-                ended: of(Status::Ended),
-            }
-        };
         let summary = Summary {
             run: header.run,
             ending,
-            states: StateId::all().map(state).collect(),
+            states: StateSummary::of_all(&header),
             moves: overview.sum(|s| if s.terminal { 0 } else { s.completed }),
             errors: overview.sum(|s| s.errors),
             elapsed: started.elapsed(),

@@ -9,6 +9,8 @@ use crate::{
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
 };
 
+mod counts;
+
 /// Jobs that are seeded in one transaction.
 const SEEDS: usize = 8 * 1024;
 

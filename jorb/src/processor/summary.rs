@@ -8,6 +8,8 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::{StateId, Status, Workflow, store::Header};
+
 /// How a run stands while it is driven: what [`Listener`](crate::Listener)s get.
 ///
 /// Counts of jobs are as of the last commit; `executing` is live.
@@ -107,11 +109,35 @@ pub struct StateSummary {
     pub ended: u64,
 }
 
+impl StateSummary {
+    /// Of every state, in declaration order.
+    pub(crate) fn of_all<W: Workflow>(header: &Header<W>) -> Vec<Self> {
+        let of = |state: StateId<W>| {
+            let count = |status| header.counts.get(state, status);
+            let ready = count(Status::Ready);
+            StateSummary {
+                name: state.name(),
+                ready,
+                held: if header.held.contains(&state) { ready } else { 0 },
+                parked: count(Status::Parked),
+                ended: count(Status::Ended),
+            }
+        };
+        StateId::all().map(of).collect()
+    }
+
+    /// In any status.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.ready + self.parked + self.ended
+    }
+}
+
 impl Summary {
     /// The jobs of one state, in any status.
     #[must_use]
     pub fn jobs(&self, state: &str) -> u64 {
-        self.states.iter().filter(|s| s.name == state).map(|s| s.ready + s.parked + s.ended).sum()
+        self.states.iter().filter(|s| s.name == state).map(StateSummary::total).sum()
     }
 
     /// Jobs that failed for good.
@@ -181,7 +207,7 @@ impl fmt::Display for Summary {
         let Summary { moves, errors, elapsed, .. } = self;
         writeln!(f, "{what} ({moves} steps, {errors} errors, {:.1} s)", elapsed.as_secs_f64())?;
         let width = self.states.iter().map(|s| s.name.len()).max().unwrap_or(0);
-        for s in self.states.iter().filter(|s| s.ready + s.parked + s.ended > 0) {
+        for s in self.states.iter().filter(|s| s.total() > 0) {
             write!(f, "  {:width$}", s.name)?;
             let parts =
                 [(s.ended, "ended"), (s.ready - s.held, "ready"), (s.held, "held"), (s.parked, "parked")];

@@ -1,0 +1,16 @@
+//! `hold`, `release`
+use std::io::Write;
+
+use crate::{BoxError, Run, Workflow};
+
+pub(super) fn set<W: Workflow>(
+    run: &mut Run<W>,
+    state: &str,
+    held: bool,
+    err: &mut dyn Write,
+) -> Result<(), BoxError> {
+    run.set_held(state, held)?;
+    let what = if held { "is held: jobs arrive and wait" } else { "goes on when the run is driven" };
+    writeln!(err, "`{state}` {what}")?;
+    Ok(())
+}

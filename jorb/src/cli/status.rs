@@ -1,0 +1,84 @@
+//! `status`
+use std::io::Write;
+
+use serde::{Serialize, Serializer};
+
+use super::args::StatusArgs;
+use crate::{BoxError, Run, StateSummary, Workflow};
+
+pub(super) fn status<W: Workflow>(
+    run: &Run<W>,
+    args: &StatusArgs,
+    out: &mut dyn Write,
+) -> Result<(), BoxError> {
+    let states = run.states();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&as_json(run, &states))?)?;
+        return Ok(());
+    }
+    let width = states.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let digits = states.iter().map(|s| s.total().to_string().len()).max().unwrap_or(0);
+    let held = run.held();
+    for s in &states {
+        write!(out, "{:width$}  {:>digits$}", s.name, s.total())?;
+        let parts = [(s.ready, "ready"), (s.parked, "parked"), (s.ended, "ended")];
+        for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
+            let what = if what == "ready" && held.contains(&s.name) { "held" } else { what };
+            write!(out, "  {n} {what}")?;
+        }
+        if s.ready == 0 && held.contains(&s.name) {
+            write!(out, "  held")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", verdict(run, &states))?;
+    Ok(())
+}
+
+fn verdict<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> &'static str {
+    let parked = states.iter().any(|s| s.parked > 0);
+    match (run.is_complete(), run.is_seeded(), parked) {
+        (_, false, _) => "not seeded yet",
+        (false, ..) => "not complete",
+        (true, _, false) => "complete",
+        (true, _, true) => "complete but for parked jobs; see `report`",
+    }
+}
+
+fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Status<'a> {
+        states: InOrder<u64>,
+        parked: u64,
+        complete: bool,
+        run: uuid::Uuid,
+        seeded: bool,
+        jobs: u64,
+        ready: u64,
+        ended: u64,
+        held: Vec<&'static str>,
+        by_status: InOrder<&'a StateSummary>,
+    }
+    let sum = |of: fn(&StateSummary) -> u64| states.iter().map(of).sum::<u64>();
+    Status {
+        states: InOrder(states.iter().map(|s| (s.name, s.total())).collect()),
+        parked: sum(|s| s.parked),
+        complete: run.is_complete(),
+        run: run.id(),
+        seeded: run.is_seeded(),
+        jobs: sum(StateSummary::total),
+        ready: sum(|s| s.ready),
+        ended: sum(|s| s.ended),
+        held: run.held(),
+        by_status: InOrder(states.iter().map(|s| (s.name, s)).collect()),
+    }
+}
+
+/// An object whose keys stay in their order.
+struct InOrder<V>(Vec<(&'static str, V)>);
+
+impl<V: Serialize> Serialize for InOrder<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}

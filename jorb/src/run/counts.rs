@@ -1,0 +1,39 @@
+//! How many jobs a run has, and where.
+use crate::{Run, StateId, StateSummary, Status, Workflow};
+
+impl<W: Workflow> Run<W> {
+    /// Jobs by state and status, in declaration order; of a run that another process drives, as of when it was
+    /// opened.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// # #[state] async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> { Ok(Next::to(crawl::Done)) }
+    /// # fn main() -> Result<(), jorb::Error> {
+    /// let mut run = jorb::Run::<Crawl>::open(jorb::MemoryStore::new())?;
+    /// run.seed((), |jobs| jobs.add(Kick::new(crawl::Fetch, ())))?;
+    /// assert_eq!((run.states()[0].name, run.states()[0].ready), ("Fetch", 1));
+    /// assert!(!run.is_complete());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn states(&self) -> Vec<StateSummary> {
+        StateSummary::of_all(&self.header)
+    }
+
+    /// The states that an operator has stopped.
+    #[must_use]
+    pub fn held(&self) -> Vec<&'static str> {
+        StateId::all().filter(|state| self.header.held.contains(state)).map(StateId::name).collect()
+    }
+
+    /// The run has its jobs, and none of them has anything left to do, now or later.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_seeded() && self.header.counts.of(Status::Ready) == 0
+    }
+}
