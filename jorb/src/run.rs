@@ -46,6 +46,7 @@ impl<W: Workflow> Run<W> {
     /// `jobs` gets a [`Seeds`] to add jobs to, one by one or from an iterator, which is read lazily: ten million are
     /// no problem. When it fails, or the process is killed meanwhile, the run is unseeded, and the next call starts
     /// over. `overall` is what all jobs share; it is ignored too when the run was seeded before.
+    #[allow(clippy::needless_pass_by_value)] // `Site::new()` reads better than `&Site::new()`
     pub fn seed(
         &mut self,
         overall: W::Overall,
