@@ -372,22 +372,14 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         inner.record(&batch, &dropped);
         let mut woken = HashSet::new();
-        let kicks = batch.changes.iter().map(|change| &change.kicks);
-        for (followers, kicks) in followers.into_iter().zip(kicks) {
-            if let Some(job) = followers.then {
-                woken.insert(job.record.job.state.index());
-                inner.lines[job.record.job.state.index()].arrive(job);
-            }
-            for (new, job) in kicks.iter().zip(followers.children) {
-                let Snapshot { id, state, status, .. } = new.record.job;
-                let line = &mut inner.lines[state.index()];
-                match (job, dropped.contains(&id)) {
-                    (job, true) if status == Status::Ready => line.cancel(job.is_some()),
-                    (Some(job), false) => {
-                        woken.insert(state.index());
-                        line.arrive(job);
-                    }
-                    _ => {}
+        for (change, followers) in batch.changes.iter().zip(followers) {
+            inner.arrive(&change.now, followers.then, &mut woken);
+            for (new, waiting) in change.kicks.iter().zip(followers.children) {
+                let record = &new.record;
+                if !dropped.contains(&record.job.id) {
+                    inner.arrive(record, waiting, &mut woken);
+                } else if record.job.status == Status::Ready {
+                    inner.lines[record.job.state.index()].cancel(waiting.is_some(), record.turn());
                 }
             }
         }
@@ -671,6 +663,19 @@ impl<W: Workflow> Inner<W> {
         let mut record = Record { job, seq, placed: true, last_line: None, last_error: None };
         let waiting = if terminal { None } else { self.follower(&mut record, values, now) };
         (New { record, once: kick.once }, waiting)
+    }
+
+    /// A job is durable: it waits where [`Inner::follower`] said.
+    fn arrive(&mut self, job: &Record<W>, waiting: Option<Box<Waiting<W>>>, woken: &mut HashSet<usize>) {
+        let state = job.job.state.index();
+        match waiting {
+            Some(waiting) => {
+                woken.insert(state);
+                self.lines[state].arrive(waiting);
+            }
+            None if job.job.status == Status::Ready => self.lines[state].saved(job.turn()),
+            None => {}
+        }
     }
 
     /// A fresh job was read: it moves from now on, or is placed when its line is long.

@@ -1,5 +1,5 @@
 //! The jobs that wait in one state, in the order of their turns.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     Timestamp, Workflow,
@@ -31,6 +31,8 @@ pub(super) struct Line<W: Workflow> {
     horizon: Option<Turn>,
     /// Waiting jobs that only the store has, or is about to have.
     beyond: u64,
+    /// The turns of those that it is about to have: reading must not go past them.
+    unsaved: BTreeSet<Turn>,
     /// There may be seeded jobs that were read and put back in the store: their turns are before the fresh ones'.
     put_back: bool,
     /// Jobs that will be inserted once their commit is durable.
@@ -75,6 +77,7 @@ impl<W: Workflow> Line<W> {
             waiting: VecDeque::new(),
             horizon: (beyond > 0).then_some(FIRST),
             beyond,
+            unsaved: BTreeSet::new(),
             put_back: true,
             incoming: 0,
             last: FIRST,
@@ -91,26 +94,33 @@ impl<W: Workflow> Line<W> {
     pub(super) fn expect(&mut self, turn: Turn) -> bool {
         let here = match self.horizon {
             Some(horizon) => turn <= horizon,
-            None => self.waiting.len() + self.incoming < self.window,
+            None => turn <= self.last || self.waiting.len() + self.incoming < self.window,
         };
         if here {
             self.incoming += 1;
             self.last = self.last.max(turn);
         } else {
             self.beyond += 1;
+            self.unsaved.insert(turn);
             self.horizon.get_or_insert(self.last);
         }
         here
     }
 
     /// A job that [`Line::expect`] spoke of was not made after all.
-    pub(super) fn cancel(&mut self, here: bool) {
+    pub(super) fn cancel(&mut self, here: bool, turn: Turn) {
         if here {
             self.incoming -= 1;
         } else {
             self.beyond -= 1;
+            self.unsaved.remove(&turn);
         }
         self.settle();
+    }
+
+    /// A job that only the store has is durable.
+    pub(super) fn saved(&mut self, turn: Turn) {
+        self.unsaved.remove(&turn);
     }
 
     /// An expected job is durable.
@@ -183,11 +193,14 @@ impl<W: Workflow> Line<W> {
 
     /// Where to go on reading, and how much.
     pub(super) fn next_page(&self) -> (Option<Turn>, usize) {
-        (self.horizon, self.window)
+        (self.horizon, self.window - self.waiting.len().min(self.window / 2))
     }
 
     /// Placed jobs that the store gave, in order, those after the horizon.
-    pub(super) fn loaded(&mut self, page: Vec<Record<W>>) {
+    pub(super) fn loaded(&mut self, mut page: Vec<Record<W>>) {
+        if let Some(unsaved) = self.unsaved.first() {
+            page.truncate(page.partition_point(|record| record.turn() < *unsaved));
+        }
         self.load = if page.is_empty() { Load::AfterCommit } else { Load::No };
         for record in page {
             self.beyond -= 1;
