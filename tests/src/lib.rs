@@ -1,4 +1,1 @@
-//! Tests of jorb that need more than one crate: what the compiler says, and programs as users write them.
-
-#[path = "../ui/pass/lints.rs"]
-pub mod lints;
+//! Nothing: the tests of this package are in `tests`, and the programs that they compile in `ui`.

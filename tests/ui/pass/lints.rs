@@ -1,5 +1,4 @@
-//! What we print is clean under the lints that careful users turn on. The library of this package has this file
-//! as a module, so that clippy sees it.
+//! What we print is clean under the lints that careful users turn on. `tests/lints.rs` shows it to clippy, too.
 #![deny(
     clippy::all,
     clippy::pedantic,

@@ -1,0 +1,8 @@
+//! What we print is clean under clippy: the case is a module here, so that clippy sees it.
+#[path = "../ui/pass/lints.rs"]
+pub mod lints;
+
+#[test]
+fn the_case_is_a_program() {
+    lints::main();
+}
