@@ -83,7 +83,7 @@ fn bindings(fields: &Fields) -> TokenStream {
 /// shares a span with the token under the cursor, and would offer our internals
 /// on "go to definition".
 pub(crate) fn point_at(span: Span, tokens: TokenStream) -> TokenStream {
-    const KEYWORDS: &[&str] = &["Self", "const", "impl"];
+    const KEYWORDS: &[&str] = &["Self", "const", "impl", "type"];
     let moved = |mut token: TokenTree| {
         match &token {
             TokenTree::Ident(ident) if !KEYWORDS.iter().any(|k| ident == k) => {}

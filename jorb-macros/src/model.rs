@@ -5,7 +5,7 @@ use heck::ToSnakeCase;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Attribute, Fields, Ident, ItemEnum, LitStr, Meta, Type, Variant};
+use syn::{Attribute, Field, Fields, Ident, ItemEnum, LitStr, Meta, Type, Variant};
 
 use crate::args::{self, VariantArgs, WorkflowArgs};
 use crate::attrs::{self, pick};
@@ -89,6 +89,7 @@ impl Workflow {
         }
         for field in states.iter().flat_map(|s| &s.fields) {
             hidden_types(field.ty.to_token_stream(), &names, errors);
+            borrowed(field, errors);
         }
         used_names(&states, errors);
         if twice {
@@ -201,6 +202,19 @@ fn hidden_types(ty: TokenStream, states: &[String], errors: &mut Errors) {
             _ => {}
         }
         in_path = matches!(&token, TokenTree::Punct(p) if p.as_char() == ':');
+    }
+}
+
+/// What is read from a store is owned, unless serde is told how to find it.
+fn borrowed(field: &Field, errors: &mut Errors) {
+    if let Type::Reference(ty) = &field.ty
+        && ty.lifetime.is_some()
+        && pick(&field.attrs, &["serde"]).is_empty()
+    {
+        errors.at(
+            ty.and_token,
+            "a state owns its data, for it is saved and read back: write `String`, or `Arc<..>`",
+        );
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn module(w: &Workflow) -> TokenStream {
             missing_docs,
             non_camel_case_types,
             non_snake_case,
+            private_interfaces,
             unreachable_pub,
             unused_imports
         )]

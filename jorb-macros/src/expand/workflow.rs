@@ -1,7 +1,8 @@
 //! `impl Workflow` for the enum.
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::Fields;
+use syn::spanned::Spanned;
+use syn::{Fields, Ident, Type};
 
 use super::{bindings, point_at};
 use crate::model::{Edge, State, Workflow};
@@ -10,13 +11,14 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
     let Workflow { app, overall, job, name, .. } = w;
     let workflow = &w.item.ident;
     let itself = point_at(workflow.span(), quote!(Self));
+    let [app_type, overall_type, job_type] = [("App", app), ("Overall", overall), ("Job", job)].map(context);
     let specs = w.states.iter().map(|s| spec(w, s));
     let Bodies { index, save, load, dispatch } = Bodies::new(w);
     quote! {
         impl ::jorb::Workflow for #workflow {
-            type App = #app;
-            type Overall = #overall;
-            type Job = #job;
+            #app_type
+            #overall_type
+            #job_type
             const NAME: &'static str = #name;
             const STATES: &'static [::jorb::StateSpec] = &[#(#specs),*];
             const CODEC: ::jorb::Codec<Self> = ::jorb::__private::codec::<#itself>(
@@ -51,6 +53,13 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
             }
         }
     }
+}
+
+/// `type Job = Page;`, which rustc finds fault with as a whole, at `Page`.
+fn context((name, ty): (&str, &Type)) -> TokenStream {
+    let name = Ident::new(name, Span::call_site());
+    let (head, end) = (point_at(ty.span(), quote!(type)), point_at(ty.span(), quote!(;)));
+    quote!(#head #name = #ty #end)
 }
 
 fn spec(w: &Workflow, s: &State) -> TokenStream {
