@@ -4,7 +4,7 @@ use quote::{format_ident, quote};
 use syn::parse::Parser;
 use syn::{Attribute, Fields, ItemEnum, Token, Visibility};
 
-use crate::attrs::{self, pick};
+use crate::attrs::pick;
 use crate::error::Errors;
 use crate::graph;
 use crate::model::Workflow;
@@ -31,7 +31,6 @@ pub(crate) fn workflow(args: TokenStream, item: &TokenStream) -> TokenStream {
         }
     };
     let errors = errors.into_tokens();
-    attrs::strip_fields(&mut workflow.item);
     if workflow.sound {
         let docs = Attribute::parse_outer.parse2(graph::docs(&workflow));
         workflow.item.attrs.extend(docs.into_iter().flatten());
@@ -200,6 +199,12 @@ mod tests {
                     #[state(next())]
                     C,
                     #[state(=)]
+                    A,
+                }
+            ),
+            quote!(
+                enum _1 {
+                    #[state(initial, terminal, next(_1))]
                     A,
                 }
             ),

@@ -84,6 +84,7 @@ impl Workflow {
             .zip(args)
             .map(|(v, args)| state(v, args, serde.next().unwrap_or_default(), &names, errors))
             .collect();
+        attrs::strip_fields(&mut item);
         for variant in &mut item.variants {
             variant.discriminant = None; // already reported
         }
@@ -177,16 +178,14 @@ fn state(v: &Variant, args: VariantArgs, serde: Vec<Meta>, names: &[String], err
     }
 }
 
-/// `crawl` of `Crawl`, `r#move` of `Move`.
+/// `crawl` of `Crawl`, `r#move` of `Move`, `states` of `Super`, which makes no name at all.
 fn module_name(workflow: &Ident) -> Ident {
     let snake = workflow.unraw().to_string().to_snake_case();
-    match syn::parse_str::<Ident>(&snake) {
-        Ok(_) => Ident::new(&snake, workflow.span()),
-        Err(_) if ["", "self", "super", "crate"].contains(&snake.as_str()) => {
-            Ident::new("states", workflow.span())
-        }
-        Err(_) => Ident::new_raw(&snake, workflow.span()),
-    }
+    let read = |text: &str| syn::parse_str::<Ident>(text).ok();
+    let name = read(&snake).or_else(|| read(&format!("r#{snake}")));
+    let mut name = name.unwrap_or_else(|| Ident::new("states", Span::call_site()));
+    name.set_span(workflow.span());
+    name
 }
 
 /// Rejects field types that would mean a state struct inside the generated module.

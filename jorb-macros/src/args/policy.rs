@@ -1,6 +1,6 @@
 //! The keys of a handler, printed as the `Policy` they make.
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Lit, UnOp};
 
@@ -87,10 +87,16 @@ fn example(key: &str) -> &'static str {
 
 /// The runtime crate checks the value while compiling; its error points at the expression.
 fn checked(check: &str, value: &Expr) -> TokenStream {
+    let at = value.span();
+    if matches!(value, Expr::Lit(_)) {
+        let check = Ident::new(check, at);
+        return quote_spanned!(at=> ::jorb::__private::#check(#value));
+    }
+    // Here our identifiers would stand where editors look for the user's, so a block carries the span, and rustc
+    // says one note more.
     let check = Ident::new(check, Span::call_site());
-    let call = point_at(value.span(), quote!(::jorb::__private::#check(#value)));
-    // Of the call itself the span would be the attribute's; a block has that of its keyword.
-    point_at(value.span(), quote!(const { #call }))
+    let call = point_at(at, quote!(::jorb::__private::#check(#value)));
+    point_at(at, quote!(const { #call }))
 }
 
 fn is_zero(value: &Expr) -> bool {

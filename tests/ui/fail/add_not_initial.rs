@@ -22,8 +22,8 @@ fn parse(_: crawl::Parse, _: &mut Cx<Crawl>) -> Outcome<crawl::Parse> {
     Ok(Next::to(crawl::Done))
 }
 
-fn add<S: jorb::Initial>(job: Kick<S>) {}
-
-fn main() {
-    add(Kick::new(crawl::Parse { html: String::new() }, ()));
+fn add(run: &mut jorb::Run<Crawl>) {
+    let _ = run.add(Kick::new(crawl::Parse { html: String::new() }, ()));
 }
+
+fn main() {}

@@ -12,7 +12,7 @@ enum Crawl {
     Done,
 }
 
-#[state(concurrency = 0, rate = "10/x", retry = 3)]
+#[state(concurrency = 0, rate = 10, retry = 3)]
 async fn fetch(state: crawl::Fetch) -> Outcome<crawl::Fetch> {
     Ok(Next::to(crawl::Parse { html: state.url }))
 }
