@@ -21,7 +21,9 @@ const MOST: u64 = 256 << 20;
 /// Makes checkpoints of a run that is driven.
 pub(super) struct Checkpoints {
     log: PathBuf,
-    /// The size at which to wait next; more than [`MOST`] while a reader keeps the log from being emptied.
+    /// [`MOST`].
+    limit: u64,
+    /// The size at which to wait next: more than the limit while a reader keeps the log from being emptied.
     most: u64,
     /// Held while the thread is at it.
     busy: Arc<Mutex<()>>,
@@ -49,7 +51,19 @@ impl Checkpoints {
         let thread = thread.map_err(crate::Error::disk(path, "start a thread"))?;
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
-        Ok(Checkpoints { log: log.into(), most: MOST, busy, begin: Some(begin), thread: Some(thread) })
+        Ok(Checkpoints {
+            log: log.into(),
+            limit: MOST,
+            most: MOST,
+            busy,
+            begin: Some(begin),
+            thread: Some(thread),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, limit: u64) {
+        (self.limit, self.most) = (limit, limit);
     }
 
     /// To be called between commits.
@@ -60,7 +74,7 @@ impl Checkpoints {
             warn(conn.busy_timeout(Duration::ZERO).map_err(Fail::from));
             let emptied = warn(checkpoint(conn, "TRUNCATE"));
             warn(conn.busy_timeout(super::open::PATIENCE).map_err(Fail::from));
-            self.most = if emptied == Some(true) { MOST } else { log.len() + MOST };
+            self.most = if emptied == Some(true) { self.limit } else { log.len() + self.limit };
         } else if log.len() >= BEGIN {
             // When it is at it already, the next commit will call again.
             let _ = self.begin.as_ref().map(|begin| begin.try_send(()));

@@ -153,6 +153,23 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
     }
+    check_length(path, conn)
+}
+
+/// A file that lost its end. The order of looking matters: somebody may just now bring a log into the file.
+fn check_length(path: &Path, conn: &Connection) -> Result<(), Fail> {
+    let pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let expected = conn.query_row(pages, [], |row| Ok(natural(row, 0)))??;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // With a log, the end may be there.
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let found = std::fs::metadata(path).map_err(Error::disk(path, "open it"))?.len();
+    if found < expected {
+        return Err(Fail::Damaged(format!("it is cut: {found} of {expected} bytes are left")));
+    }
     Ok(())
 }
 
