@@ -30,7 +30,7 @@ mod tests;
 /// driven there are `-wal` and `-shm` files beside the file, which belong to it; after a clean stop there is the
 /// file alone (and an empty `.lock`, which says who drives the run). [`SqliteStore::backup`] copies a run at any time.
 ///
-/// The file can be queried: by `sqlite3`, from Python, from `DuckDB`. The views `jobs`, `moves`, `errors` and `counts`
+/// The file can be queried: by `sqlite3`, from Python, from DuckDB. The views `jobs`, `moves`, `errors` and `counts`
 /// are made for that.
 ///
 /// ```sh

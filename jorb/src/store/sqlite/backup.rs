@@ -6,7 +6,7 @@ use crate::{Error, store::lock::canonical};
 
 pub(super) fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     const DOING: &str = "write a copy to it";
-    let conn = open::reader(from)?;
+    let (_, conn) = open::reader(from)?;
     let to = canonical(to)?;
     let disk = || Error::disk::<io::Error>(&to, DOING);
     if to.try_exists().map_err(disk())? {

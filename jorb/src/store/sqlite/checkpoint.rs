@@ -37,11 +37,11 @@ impl Checkpoints {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         let busy = Arc::new(Mutex::new(()));
-        let (begin, begun) = sync_channel(1);
+        let (begin, calls) = sync_channel(1);
         let work = {
             let busy = busy.clone();
             move || {
-                for () in begun {
+                for () in calls {
                     let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
                     warn(checkpoint(&conn, "PASSIVE"));
                 }

@@ -182,7 +182,7 @@ impl<'a> Writer<'a> {
             if standing.placed {
                 let key = place_key(self.states, id, &standing);
                 self.place.execute(key)?;
-            } else if fresh {
+            } else if moves(&standing) && fresh {
                 self.overview.fresh.by_state[standing.state.index()] += 1;
             } else if moves(&standing) {
                 *self.moving.entry(id.0 / BLOCK).or_default() += 1;

@@ -1,5 +1,8 @@
 //! Opening, which refuses what is not a run of this workflow before it changes anything.
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use uuid::Uuid;
@@ -32,26 +35,27 @@ pub(super) fn drive<W: Workflow>(path: &Path) -> Result<(Open, Header<W>), Error
 }
 
 pub(super) fn read<W: Workflow>(path: &Path) -> Result<(Open, Header<W>), Error> {
-    let conn = reader(path)?;
-    open_to_read(path, conn).map_err(|fail| fail.on(path, "open it"))
+    let (path, conn) = reader(path)?;
+    open_to_read(&path, conn).map_err(|fail| fail.on(&path, "open it"))
 }
 
-/// A connection that changes nothing.
-pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+/// A connection that changes nothing, and the canonical path, beside which SQLite has its log.
+pub(super) fn reader(path: &Path) -> Result<(PathBuf, Connection), Error> {
     let no_run = || Error::NoRun { path: path.to_owned() };
     if !path.try_exists().map_err(Error::disk(path, "open it"))? {
         return Err(no_run());
     }
+    let path = canonical(path)?;
     let connect = || {
-        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let new = is_new(&conn)?;
         if !new {
-            check_format(path, &conn)?;
+            check_format(&path, &conn)?;
         }
         Ok((conn, new))
     };
-    let (conn, new) = connect().map_err(|fail: Fail| fail.on(path, "open it"))?;
-    if new { Err(no_run()) } else { Ok(conn) }
+    let (conn, new) = connect().map_err(|fail: Fail| fail.on(&path, "open it"))?;
+    if new { Err(no_run()) } else { Ok((path, conn)) }
 }
 
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Fail> {
@@ -77,7 +81,11 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
     }
     let (mut states, strangers) = States::read::<W>(&conn)?;
     refuse::<W>(path, &conn, &strangers)?;
-    let _: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let why = "SQLite cannot keep a write-ahead log on this filesystem";
+        return Err(Error::disk(path, "open it for writing")(why).into());
+    }
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are made elsewhere, and cut the file to what is in it.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;

@@ -1,7 +1,12 @@
 //! What is known of a run as a whole: kept in memory too, because it changes with each batch.
 use rusqlite::{Connection, Row, params};
 
-use super::{fail::Fail, int, row::natural, states::States};
+use super::{
+    fail::Fail,
+    int,
+    row::{self, natural},
+    states::States,
+};
 use crate::{
     StateId, Status, Timestamp, Workflow,
     store::{Counts, Fresh, Numbers, Seeding},
@@ -38,10 +43,7 @@ impl Overview {
         let mut counts = conn.prepare("SELECT state, status, jobs FROM count WHERE jobs > 0")?;
         let mut rows = counts.query([])?;
         while let Some(row) = rows.next()? {
-            let Ok(status) = usize::try_from(natural(row, 1)?) else { continue };
-            let status = Status::ALL.get(status);
-            let status = status.ok_or_else(|| Fail::Damaged("jobs of no known status".into()))?;
-            it.counts.add::<W>(states.state(row.get(0)?)?, *status, row.get(2)?);
+            it.counts.add::<W>(states.state(row.get(0)?)?, row::status(row, 1)?, row.get(2)?);
         }
         let mut fresh = conn.prepare("SELECT state, jobs FROM fresh WHERE jobs > 0")?;
         let mut rows = fresh.query([])?;

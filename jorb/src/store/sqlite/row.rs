@@ -50,9 +50,6 @@ pub(super) fn write<W: Workflow>(
 
 /// Reads a row of [`job_columns`].
 pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record<W>, Fail> {
-    let status: usize = natural(row, 2)?.try_into().unwrap_or(usize::MAX);
-    let status =
-        Status::ALL.get(status).ok_or_else(|| Fail::Damaged(format!("there is no status {status}")))?;
     let parent = match (optional(row, 7)?, optional(row, 8)?) {
         (Some(parent), Some(nth)) => Some((JobId(parent), nth)),
         _ => None,
@@ -67,7 +64,7 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         state: states.state(row.get(1)?)?,
         data: text(row, 15)?,
         context: text(row, 16)?,
-        status: *status,
+        status: status(row, 2)?,
         ready_at: Timestamp(natural(row, 9)?),
         delay: Duration::from_millis(natural(row, 10)?),
     };
@@ -91,6 +88,12 @@ pub(super) fn optional(row: &Row<'_>, i: usize) -> Result<Option<u64>, Fail> {
         .try_into()
         .map(Some)
         .map_err(|_| Fail::Damaged(format!("{number} where no number can be negative")))
+}
+
+pub(super) fn status(row: &Row<'_>, i: usize) -> Result<Status, Fail> {
+    let number = natural(row, i)?;
+    let found = Status::ALL.into_iter().find(|status| *status as u64 == number);
+    found.ok_or_else(|| Fail::Damaged(format!("there is no status number {number}")))
 }
 
 /// Whole milliseconds, no fewer.

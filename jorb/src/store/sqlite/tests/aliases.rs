@@ -53,8 +53,8 @@ fn looking_reads_old_names_and_leaves_them() {
     let mut store = SqliteStore::at(bench.path());
     let header = store.open(Access::Read).unwrap();
     check(&mut store, &header);
-    let story = Store::<Later>::story(&mut store, JobId(0)).unwrap();
-    assert_eq!((&*story.lines[0].from, &*story.lines[0].to), ("Fetch", "Parse"));
+    let lines = Store::<Later>::story(&mut store, JobId(0)).unwrap().lines;
+    assert_eq!((&*lines[0].from, &*lines[0].to), ("Fetch", "Parse"));
     Store::<Later>::close(&mut store).unwrap();
     assert!(before == std::fs::read(bench.path()).unwrap());
 }
@@ -67,8 +67,8 @@ fn driving_writes_new_names() {
     check(&mut store, &header);
     let get = StateId::<Later>::at(0);
     assert_eq!(header.held, [get]);
-    let story = Store::<Later>::story(&mut store, JobId(0)).unwrap();
-    assert_eq!((&*story.lines[0].from, &*story.lines[0].to), ("Get", "Get"));
+    let lines = Store::<Later>::story(&mut store, JobId(0)).unwrap().lines;
+    assert_eq!((&*lines[0].from, &*lines[0].to), ("Get", "Get"));
     assert_eq!(bench.number("SELECT count(*) FROM once WHERE key = 'the same'"), 1);
     let names = "SELECT group_concat(name) FROM (SELECT name FROM state ORDER BY name)";
     let names: String = bench.look().query_row(names, [], |row| row.get(0)).unwrap();

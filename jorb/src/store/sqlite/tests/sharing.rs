@@ -56,6 +56,19 @@ fn a_reader_stays_while_a_run_is_driven_again() {
     assert_eq!(Store::<Flow>::page(&mut reader, JobId(0), 100).unwrap().len(), 20);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_can_be_looked_at_through_a_link() {
+    let mut bench = Bench::new();
+    add(&mut bench, 1_000);
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.jorb");
+    std::os::unix::fs::symlink(bench.path(), &link).unwrap();
+    let mut reader = SqliteStore::at(link);
+    let header: Header<Flow> = reader.open(Access::Read).unwrap();
+    assert_eq!(header.counts.total(), 1_000);
+}
+
 #[test]
 fn a_copy_is_a_run() {
     let mut bench = Bench::new();
@@ -123,6 +136,10 @@ fn a_once_key_is_for_one_job_of_a_state() {
     batch.added[0].once = Some("late".into());
     bench.commit(batch);
     assert_eq!(once(&mut bench, 7), Some((PARSE, "late".into())));
+    let mut reader = SqliteStore::at(bench.path());
+    let _: Header<Flow> = reader.open(Access::Read).unwrap();
+    let key: Option<OnceKey<Flow>> = reader.once(JobId(2)).unwrap();
+    assert_eq!(key.map(|key| key.key).as_deref(), Some("key"));
 }
 
 #[test]
