@@ -62,6 +62,8 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Fail>
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
     conn.set_prepared_statement_cache_capacity(64);
+    // Nothing here is better off with an index that is made for one question: it would go through all jobs.
+    conn.pragma_update(None, "automatic_index", false)?;
     Ok(conn)
 }
 

@@ -7,26 +7,40 @@ use crate::{
     store::{BLOCK, OnceKey, Record, Turn},
 };
 
+pub(super) const PAGE: &str =
+    concat!("SELECT ", job_columns!(), " FROM job WHERE id >= ?1 ORDER BY id LIMIT ?2");
+pub(super) const JOB: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE id = ?1");
+pub(super) const MOVING: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM moving CROSS JOIN job ON id >= block * ?1 AND id < (block + 1) * ?1
+      WHERE +status = 0 AND +placed = 0
+      AND NOT (id >= (SELECT fresh_next FROM run) AND id < (SELECT fresh_end FROM run))
+      ORDER BY block, id"
+);
+pub(super) const LINE: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM (SELECT job AS placed_job, ready_at AS turn, seq AS turn_seq FROM place
+        WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = '' AND (ready_at, seq) > (?3, ?4)
+        ORDER BY ready_at, seq LIMIT ?5)
+      CROSS JOIN job ON id = placed_job ORDER BY turn, turn_seq"
+);
+pub(super) const CHILD: &str =
+    "SELECT id FROM job, (SELECT nth, first, jobs FROM kick WHERE parent = ?1 AND nth <= ?2
+    ORDER BY nth DESC LIMIT 1) AS kick
+  WHERE ?2 < kick.nth + jobs AND id = first + ?2 - kick.nth";
+
 pub(super) fn page<W: Workflow>(open: &Open, from: JobId, most: usize) -> Result<Vec<Record<W>>, Fail> {
-    const SQL: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE id >= ?1 ORDER BY id LIMIT ?2");
-    records(open, SQL, [int(from.0), limit(most)])
+    records(open, PAGE, [int(from.0), limit(most)])
 }
 
 pub(super) fn job<W: Workflow>(open: &Open, id: JobId) -> Result<Option<Record<W>>, Fail> {
-    const SQL: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE id = ?1");
-    Ok(records(open, SQL, [int(id.0)])?.pop())
+    Ok(records(open, JOB, [int(id.0)])?.pop())
 }
 
 pub(super) fn moving<W: Workflow>(open: &Open) -> Result<Vec<Record<W>>, Fail> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        job_columns!(),
-        " FROM moving CROSS JOIN job ON id >= block * ?1 AND id < (block + 1) * ?1
-          WHERE status = 0 AND placed = 0
-          AND NOT (id >= (SELECT fresh_next FROM run) AND id < (SELECT fresh_end FROM run))
-          ORDER BY block, id"
-    );
-    records(open, SQL, [int(BLOCK)])
+    records(open, MOVING, [int(BLOCK)])
 }
 
 pub(super) fn line<W: Workflow>(
@@ -36,19 +50,11 @@ pub(super) fn line<W: Workflow>(
     after: Option<Turn>,
     most: usize,
 ) -> Result<Vec<Record<W>>, Fail> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        job_columns!(),
-        " FROM (SELECT job AS placed_job, ready_at AS turn, seq AS turn_seq FROM place
-            WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = '' AND (ready_at, seq) > (?3, ?4)
-            ORDER BY ready_at, seq LIMIT ?5)
-          CROSS JOIN job ON id = placed_job ORDER BY turn, turn_seq"
-    );
     let (ready_at, seq) = after.map_or((-1, -1), |turn| (int(turn.ready_at.0), int(turn.seq)));
     let mut line = Vec::new();
     let mut lines = 0;
     for id in open.states.ids_of(state) {
-        line.extend(records(open, SQL, params![status as i64, id, ready_at, seq, limit(most)])?);
+        line.extend(records(open, LINE, params![status as i64, id, ready_at, seq, limit(most)])?);
         lines += 1;
     }
     if lines > 1 {
@@ -59,11 +65,8 @@ pub(super) fn line<W: Workflow>(
 }
 
 pub(super) fn child(open: &Open, parent: JobId, n: u64) -> Result<Option<JobId>, Fail> {
-    const SQL: &str = "SELECT id FROM job, (SELECT nth, first, jobs FROM kick WHERE parent = ?1 AND nth <= ?2
-        ORDER BY nth DESC LIMIT 1) AS kick
-      WHERE ?2 < kick.nth + jobs AND id = first + ?2 - kick.nth";
     let child =
-        open.conn.prepare_cached(SQL)?.query_row([int(parent.0), int(n)], |row| Ok(row::natural(row, 0)));
+        open.conn.prepare_cached(CHILD)?.query_row([int(parent.0), int(n)], |row| Ok(row::natural(row, 0)));
     child.optional()?.transpose().map(|id| id.map(JobId))
 }
 
