@@ -32,7 +32,7 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
     let mut next = overview.clone();
     let fresh = overview.seeding == Seeding::Begun || batch.seeding == Some(Seeding::Begun);
     let mut writer = Writer::new(&transaction, states, &mut next)?;
-    writer.admit(&batch.admitted);
+    writer.admit(&batch.admitted)?;
     for change in &batch.changes {
         writer.change(change)?;
     }
@@ -110,21 +110,23 @@ impl<'a> Writer<'a> {
     }
 
     /// Fresh jobs are to move.
-    fn admit<W: Workflow>(&mut self, admitted: &[(JobId, StateId<W>)]) {
+    fn admit<W: Workflow>(&mut self, admitted: &[(JobId, StateId<W>)]) -> Result<(), Fail> {
         let fresh = &mut self.overview.fresh;
         for (job, state) in admitted {
-            fresh.by_state[state.index()] -= 1;
+            let jobs = &mut fresh.by_state[state.index()];
+            *jobs = jobs.checked_sub(1).ok_or_else(|| uncounted(*state, "fresh"))?;
             fresh.next = job.0 + 1;
             *self.moving.entry(job.0 / BLOCK).or_default() += 1;
         }
+        Ok(())
     }
 
     fn change<W: Workflow>(&mut self, change: &Change<W>) -> Result<(), Fail> {
         let Change { before, now, line, error, kicks } = change;
         let id = now.job.id;
         let after = now.standing();
-        self.count(before, -1);
-        self.count(&after, 1);
+        self.count(before, -1)?;
+        self.count(&after, 1)?;
         match (moves(before), moves(&after)) {
             (true, false) => *self.moving.entry(id.0 / BLOCK).or_default() -= 1,
             (false, true) => *self.moving.entry(id.0 / BLOCK).or_default() += 1,
@@ -178,7 +180,7 @@ impl<'a> Writer<'a> {
                 }
             }
             row::write(&mut self.job, self.states, record)?;
-            self.count(&standing, 1);
+            self.count(&standing, 1)?;
             if standing.placed {
                 let key = place_key(self.states, id, &standing);
                 self.place.execute(key)?;
@@ -198,9 +200,19 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn count<W: Workflow>(&mut self, standing: &Standing<W>, n: i64) {
-        self.overview.counts.add(standing.state, standing.status, n);
+    fn count<W: Workflow>(&mut self, standing: &Standing<W>, n: i64) -> Result<(), Fail> {
+        let Standing { state, status, .. } = *standing;
+        if n < 0 && self.overview.counts.get(state, status) == 0 {
+            return Err(uncounted(state, status.name()));
+        }
+        self.overview.counts.add(state, status, n);
+        Ok(())
     }
+}
+
+/// The counts were changed behind our back.
+fn uncounted<W: Workflow>(state: StateId<W>, kind: &str) -> Fail {
+    Fail::Damaged(format!("there is a {kind} job in `{}`, and the count of them is zero", state.name()))
 }
 
 /// The job is in memory while the run is driven, if it is not fresh.

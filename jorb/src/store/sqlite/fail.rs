@@ -32,19 +32,33 @@ impl Fail {
         match self {
             Fail::Error(e) => e,
             Fail::Damaged(reason) => damaged(reason),
-            Fail::Sqlite(e) => match e {
-                _ if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => damaged(e.to_string()),
-                _ if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Fail::Sqlite(e) => match e.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => {
                     Error::NotARun { path: path.to_owned(), reason: "it is not a SQLite database".into() }
                 }
-                // A value of a type that the schema forbids, or no value where there must be one.
-                rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::Utf8Error(..)
-                | rusqlite::Error::QueryReturnedNoRows => damaged(e.to_string()),
-                e => Error::disk(path, doing)(e),
+                _ if says_what_cannot_be(&e) => damaged(e.to_string()),
+                _ => Error::disk(path, doing)(e),
             },
         }
     }
+}
+
+/// Trees that do not fit together, columns that are gone, numbers given out twice, a text where there must be a number.
+fn says_what_cannot_be(e: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    let code = e.sqlite_error_code();
+    if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation)) {
+        return true;
+    }
+    if let E::SqlInputError { msg, .. } | E::SqliteFailure(_, Some(msg)) = e {
+        return msg.starts_with("no such");
+    }
+    matches!(
+        e,
+        E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..)
+            | E::QueryReturnedNoRows
+    )
 }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::fixture::*;
 use crate::{
     Error, Workflow,
-    store::{Access, SqliteStore, Store},
+    store::{Access, Header, SqliteStore, Store},
 };
 
 fn refusal<W: Workflow>(path: &Path, access: Access) -> Error {
@@ -100,6 +100,48 @@ fn a_run_without_a_table_is_damaged() {
     bench.look().execute_batch("DROP VIEW moves; DROP TABLE line").unwrap();
     let e = refusal::<Flow>(&bench.path(), Access::Drive);
     assert!(matches!(&e, Error::Damaged { reason, .. } if reason.contains("`line`")), "{e}");
+}
+
+#[test]
+fn a_run_without_a_column_or_a_row_is_damaged() {
+    for change in
+        ["ALTER TABLE run RENAME COLUMN clean TO dirty", "DELETE FROM run", "UPDATE run SET seeding = 'x'"]
+    {
+        let bench = closed();
+        bench.look().execute_batch(change).unwrap();
+        let e = refusal::<Flow>(&bench.path(), Access::Read);
+        assert!(matches!(&e, Error::Damaged { .. }), "{change}: {e}");
+    }
+}
+
+#[test]
+fn numbers_that_are_given_out_twice_are_damage() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch();
+    batch.added = vec![bench.new_job(FETCH)];
+    bench.commit(batch);
+    let before = bench.job(0).unwrap();
+    let mut batch = bench.batch();
+    batch.changes = vec![bench.step(&before, PARSE, crate::Status::Ready)];
+    bench.commit(batch);
+    let before = bench.job(0).unwrap();
+    bench.next.line = 1;
+    let mut batch = bench.batch();
+    batch.changes = vec![bench.step(&before, PARSE, crate::Status::Ready)];
+    let e = bench.store.commit(&batch).unwrap_err();
+    assert!(matches!(&e, Error::Damaged { .. }), "{e}");
+}
+
+#[test]
+fn counts_that_are_too_low_are_damage() {
+    let mut bench = closed();
+    bench.look().execute("UPDATE count SET jobs = 0", []).unwrap();
+    let _: Header<Flow> = bench.store.open(Access::Drive).unwrap();
+    let before = bench.job(0).unwrap();
+    let mut batch = bench.batch();
+    batch.changes = vec![bench.step(&before, PARSE, crate::Status::Ready)];
+    let e = bench.store.commit(&batch).unwrap_err();
+    assert!(matches!(&e, Error::Damaged { .. }), "{e}");
 }
 
 #[test]
