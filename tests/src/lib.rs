@@ -1,1 +1,11 @@
-//! Nothing: the tests of this package are in `tests`, and the programs that they compile in `ui`.
+//! Tests of jorb that need more than one crate: what the compiler says, programs as users write them, and the engine.
+#![allow(missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)] // nobody else reads it
+
+pub mod lab;
+pub mod spy;
+pub mod stores;
+
+use jorb::Timestamp;
+
+/// Where the engine's clock starts in tests: behind the seeding, which reads the system's clock.
+pub const START: Timestamp = Timestamp(4_000_000_000_000);
