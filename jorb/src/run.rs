@@ -19,6 +19,8 @@ pub struct Run<W: Workflow> {
     /// Away while a processor drives the run.
     store: Option<BoxStore<W>>,
     header: Header<W>,
+    /// A processor has closed the store: it is opened again when it is needed again.
+    closed: bool,
 }
 
 impl<W: Workflow> Run<W> {
@@ -38,7 +40,7 @@ impl<W: Workflow> Run<W> {
             store.clear()?;
             header = Header::new(header.run, header.created);
         }
-        Ok(Run { store: Some(store), header })
+        Ok(Run { store: Some(store), header, closed: false })
     }
 
     /// Fills a new run, all or nothing; does nothing when the run was seeded before. Says whether it did.
@@ -56,6 +58,7 @@ impl<W: Workflow> Run<W> {
             return Ok(false);
         }
         let at = self.header.now();
+        self.reopen()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let saved = save_overall::<W>(store, &overall)?;
         let mut seeds = Seeds {
@@ -85,6 +88,7 @@ impl<W: Workflow> Run<W> {
     /// Adds a job to a seeded run. Gives its id, or nothing when its `once` key is taken.
     pub fn add<S: Initial<Workflow = W>>(&mut self, job: Kick<S>) -> Result<Option<JobId>, Error> {
         self.check_seeded()?;
+        self.reopen()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let mut batch = Batch::new(self.header.next);
         let new = new_job(&mut batch, store, job.into(), self.header.now())?;
@@ -121,6 +125,7 @@ impl<W: Workflow> Run<W> {
     /// Replaces what all jobs share.
     pub fn set_overall(&mut self, overall: &W::Overall) -> Result<(), Error> {
         self.check_seeded()?;
+        self.reopen()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let saved = save_overall::<W>(store, overall)?;
         store.commit(&Batch { overall: Some(saved.clone()), ..Batch::new(self.header.next) })?;
@@ -131,6 +136,7 @@ impl<W: Workflow> Run<W> {
     /// Stops a state, or releases it, for when the run is driven next.
     pub fn set_held(&mut self, state: &str, held: bool) -> Result<(), Error> {
         let state = StateId::named(state).ok_or_else(|| crate::nearest::no_such_state::<W>(state))?;
+        self.reopen()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let mut all = self.header.held.clone();
         all.retain(|s| *s != state);
@@ -149,6 +155,7 @@ impl<W: Workflow> Run<W> {
     /// Gives the store to a processor.
     pub(crate) fn take(&mut self) -> Result<(BoxStore<W>, Header<W>), Error> {
         self.check_seeded()?;
+        self.reopen()?;
         let store = self.store.take().ok_or(Error::Away)?;
         Ok((store, self.header.clone()))
     }
@@ -157,6 +164,15 @@ impl<W: Workflow> Run<W> {
     pub(crate) fn put_back(&mut self, store: BoxStore<W>, header: Header<W>) {
         self.store = Some(store);
         self.header = header;
+        self.closed = true;
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        if self.closed {
+            self.header = self.store.as_mut().ok_or(Error::Away)?.open(Access::Drive)?;
+            self.closed = false;
+        }
+        Ok(())
     }
 }
 
