@@ -60,8 +60,9 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every job, by id.
+    /// Every job, by id. Of a run that nobody uses.
     pub fn jobs(&self) -> Vec<Record<W>> {
+        self.header();
         let mut jobs: Vec<Record<W>> = Vec::new();
         loop {
             let from = jobs.last().map_or(0, |last| last.job.id.0 + 1);
@@ -75,10 +76,11 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
 
     /// What happened to a job.
     pub fn story(&self, id: u64) -> Story {
+        self.header();
         self.inner().story(JobId(id)).expect("the store can be read")
     }
 
-    /// What the store knows of the run as a whole, of a store that can be opened again.
+    /// What the store knows of the run as a whole. Of a run that nobody uses.
     pub fn header(&self) -> Header<W> {
         self.inner().open(Access::Read).expect("the store can be opened")
     }
