@@ -83,12 +83,13 @@ pub struct Program<W: Workflow, F: Args = NoFlags> {
     store: Box<dyn Fn(&F) -> PathBuf>,
     app: Option<MakeApp<W, F>>,
     seed: Option<Seed<W, F>>,
-    processor: Box<dyn Fn(&F, Processor<W>) -> Processor<W>>,
+    processor: Adjust<W, F>,
     commands: Vec<(Command, Custom<W, F>)>,
 }
 
 type MakeApp<W, F> = Box<dyn Fn(&F) -> Result<<W as Workflow>::App, BoxError>>;
 type Seed<W, F> = Box<dyn Fn(&F, &mut Run<W>) -> Result<bool, BoxError>>;
+type Adjust<W, F> = Box<dyn Fn(&F, Processor<W>) -> Processor<W>>;
 type Custom<W, F> = Box<dyn Fn(&F, &ArgMatches, &RunFile<W>) -> Result<ExitCode, BoxError>>;
 
 /// No flags of the program's own.

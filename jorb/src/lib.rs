@@ -31,7 +31,10 @@ pub use policy::{Backoff, Policy, Rate};
 pub use processor::{
     Ending, Event, Exit, Handle, Listener, Overview, Processor, StateOverview, StateSummary, Summary,
 };
-pub use run::{Run, Seeds};
+pub use run::{
+    Advice, AnyState, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run, Seeds, Shown,
+    StateReport, UnknownStatus,
+};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 pub use store::{JsonStore, MemoryStore, Store};

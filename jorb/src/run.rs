@@ -10,6 +10,20 @@ use crate::{
 };
 
 mod counts;
+mod job;
+mod jobs;
+mod redrive;
+mod report;
+mod shown;
+mod story;
+mod walk;
+
+pub use job::{Job, JobIn};
+pub use jobs::{AnyState, Jobs, JobsIter};
+pub use redrive::Redrive;
+pub use report::{Advice, Reason, Report, StateReport};
+pub use shown::{Shown, UnknownStatus};
+pub use story::JobStory;
 
 /// Jobs that are seeded in one transaction.
 const SEEDS: usize = 8 * 1024;

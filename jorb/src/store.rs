@@ -84,6 +84,10 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn child(&mut self, parent: JobId, n: u64) -> Result<Option<JobId>, Error>;
     /// What happened to a job.
     fn story(&mut self, id: JobId) -> Result<Story, Error>;
+    /// The newest error of a job.
+    fn last_error(&mut self, id: JobId) -> Result<Option<Failure>, Error> {
+        Ok(self.story(id)?.errors.pop())
+    }
     /// The `once` key that a job was made with.
     fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error>;
 }

@@ -1,4 +1,5 @@
 //! What the command line says.
+#![allow(clippy::doc_markdown)] // it is help for a terminal, not Markdown
 use std::path::PathBuf;
 
 use clap::{Args, Command, Subcommand, error::ErrorKind};

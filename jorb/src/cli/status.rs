@@ -47,7 +47,7 @@ fn verdict<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> &'static str {
 
 fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize {
     #[derive(Serialize)]
-    struct Status<'a> {
+    struct Standing<'a> {
         states: InOrder<u64>,
         parked: u64,
         complete: bool,
@@ -60,7 +60,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         by_status: InOrder<&'a StateSummary>,
     }
     let sum = |of: fn(&StateSummary) -> u64| states.iter().map(of).sum::<u64>();
-    Status {
+    Standing {
         states: InOrder(states.iter().map(|s| (s.name, s.total())).collect()),
         parked: sum(|s| s.parked),
         complete: run.is_complete(),

@@ -1,0 +1,172 @@
+//! Looking for jobs.
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+
+use super::walk::{Filter, Walk};
+use crate::{
+    Error, Job, JobId, JobIn, Run, Shown, State, StateId, Workflow,
+    nearest::no_such_state,
+    store::{BoxStore, Failure},
+};
+
+/// Jobs of any state, in [`Jobs`].
+#[derive(Debug)]
+pub enum AnyState {}
+
+/// Jobs to iterate over: [`Run::jobs`].
+///
+/// They are read page by page, so a run of any size will do. Jobs that ended or are parked come in the order in which
+/// they did, as of when the run was opened; others in the order of their numbers.
+#[must_use = "it does nothing before it is iterated over"]
+pub struct Jobs<'r, W: Workflow, S = AnyState> {
+    pub(super) run: &'r mut Run<W>,
+    pub(super) filter: Filter<W>,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<W: Workflow> Run<W> {
+    /// The jobs, all of them or those that you look for.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// use jorb::{MemoryStore, Processor, Run, Shown};
+    ///
+    /// #[workflow(job = String)]
+    /// #[derive(Debug, Clone)]
+    /// enum Crawl {
+    ///     #[state(initial, next(Done, Gone))]
+    ///     Fetch,
+    ///     #[state(terminal)]
+    ///     Done,
+    ///     #[state(terminal)]
+    ///     Gone { status: u16 },
+    /// }
+    ///
+    /// #[state]
+    /// async fn fetch(_: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
+    ///     match cx.job.as_str() {
+    ///         "index" => Ok(Next::to(crawl::Done)),
+    ///         "about" => Ok(Next::to(crawl::Gone { status: 410 })),
+    ///         _ => Err(Fault::fatal("connection refused")),
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), jorb::Error> {
+    /// let mut run = Run::<Crawl>::open(MemoryStore::new())?;
+    /// run.seed((), |jobs| {
+    ///     jobs.extend(["index", "about", "news"].map(|page| Kick::new(crawl::Fetch, page.into())))
+    /// })?;
+    /// let _ = Processor::new(()).exec(&mut run).await?;
+    ///
+    /// for job in run.jobs().in_state::<crawl::Gone>() {
+    ///     let job = job?;
+    ///     assert_eq!((job.context.as_str(), job.state.status), ("about", 410));
+    /// }
+    /// let parked = run.jobs().state("Fetch")?.status(Shown::Parked).error_contains("refused");
+    /// assert_eq!(parked.into_iter().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn jobs(&mut self) -> Jobs<'_, W> {
+        Jobs { run: self, filter: Filter::all(), state: PhantomData }
+    }
+}
+
+impl<'r, W: Workflow> Jobs<'r, W> {
+    /// Only those in this state, with its fields.
+    pub fn in_state<S: State<Workflow = W>>(mut self) -> Jobs<'r, W, S> {
+        self.filter.state = StateId::named(S::NAME);
+        Jobs { run: self.run, filter: self.filter, state: PhantomData }
+    }
+
+    /// Only those in the state of this name.
+    pub fn state(mut self, name: &str) -> Result<Self, Error> {
+        self.filter.state = Some(StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?);
+        Ok(self)
+    }
+}
+
+impl<W: Workflow, S> Jobs<'_, W, S> {
+    /// Only those that stand so.
+    pub fn status(mut self, status: impl Into<Shown>) -> Self {
+        self.filter.status = Some(status.into());
+        self
+    }
+
+    /// Only those whose newest error contains this text.
+    pub fn error_contains(mut self, text: impl Into<String>) -> Self {
+        self.filter.error = Some(text.into());
+        self
+    }
+
+    /// No more than so many.
+    pub fn limit(mut self, most: u64) -> Self {
+        self.filter.limit = most;
+        self
+    }
+}
+
+impl<'r, W: Workflow> IntoIterator for Jobs<'r, W> {
+    type Item = Result<Job<W>, Error>;
+    type IntoIter = JobsIter<'r, W>;
+
+    fn into_iter(self) -> JobsIter<'r, W> {
+        JobsIter::new(self, Ok)
+    }
+}
+
+impl<'r, W: Workflow, S: State<Workflow = W> + DeserializeOwned> IntoIterator for Jobs<'r, W, S> {
+    type Item = Result<JobIn<S>, Error>;
+    type IntoIter = JobsIter<'r, W, JobIn<S>>;
+
+    fn into_iter(self) -> JobsIter<'r, W, JobIn<S>> {
+        JobsIter::new(self, JobIn::new)
+    }
+}
+
+/// Iterates over [`Jobs`]. A job that does not fit its type is an error, after which it goes on; after an error of the
+/// store it ends.
+pub struct JobsIter<'r, W: Workflow, J = Job<W>> {
+    store: Result<&'r mut BoxStore<W>, Option<Error>>,
+    walk: Walk<W>,
+    view: fn(Job<W>) -> Result<J, Error>,
+}
+
+impl<'r, W: Workflow, J> JobsIter<'r, W, J> {
+    fn new<S>(jobs: Jobs<'r, W, S>, view: fn(Job<W>) -> Result<J, Error>) -> Self {
+        let Run { store, header, .. } = jobs.run;
+        JobsIter {
+            walk: Walk::new(jobs.filter, header),
+            store: store.as_mut().ok_or(Some(Error::Away)),
+            view,
+        }
+    }
+
+    /// The newest error of a job: with the texts of errors, a list of many jobs is read in one go.
+    pub fn last_error(&mut self, job: JobId) -> Result<Option<Failure>, Error> {
+        match &mut self.store {
+            Ok(store) => store.last_error(job),
+            Err(e) => Err(e.take().unwrap_or(Error::Away)),
+        }
+    }
+}
+
+impl<W: Workflow, J> Iterator for JobsIter<'_, W, J> {
+    type Item = Result<J, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let store = match &mut self.store {
+            Ok(store) => store,
+            Err(e) => return e.take().map(Err),
+        };
+        match self.walk.next(store) {
+            Ok(found) => found.map(|found| (self.view)(Job::new(found))),
+            Err(e) => {
+                self.store = Err(None);
+                Some(Err(e))
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! All of one job.
+use std::{fmt, ops::Deref};
+
+use super::Run;
+use crate::{
+    Error, Job, JobId, Shown, Workflow,
+    store::{BoxStore, Failure, OnceKey, StateName, Story},
+};
+
+/// All of one job: [`Run::job`].
+pub struct JobStory<W: Workflow> {
+    /// Its path: the number of the job at the root, then of each kick, as `0->3->1`.
+    pub path: String,
+    /// Its history and its errors.
+    pub story: Story,
+    /// The `once` key that it was made with.
+    pub once: Option<OnceKey<W>>,
+    job: Job<W>,
+}
+
+impl<W: Workflow> JobStory<W> {
+    /// Its errors by the state in which they happened, in the order in which each state first failed.
+    #[must_use]
+    pub fn errors_by_state(&self) -> Vec<(&StateName, Vec<&Failure>)> {
+        let mut by_state: Vec<(&StateName, Vec<&Failure>)> = Vec::new();
+        for error in &self.story.errors {
+            match by_state.iter_mut().find(|(state, _)| **state == error.state) {
+                Some((_, errors)) => errors.push(error),
+                None => by_state.push((&error.state, vec![error])),
+            }
+        }
+        by_state
+    }
+}
+
+impl<W: Workflow> Deref for JobStory<W> {
+    type Target = Job<W>;
+
+    fn deref(&self) -> &Job<W> {
+        &self.job
+    }
+}
+
+impl<W: Workflow> Run<W> {
+    /// One job with its history: by its number, `7`, or by its path, `0->3->1`.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// # #[state] async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> { Ok(Next::to(crawl::Done)) }
+    /// # fn main() -> Result<(), jorb::Error> {
+    /// let mut run = jorb::Run::<Crawl>::open(jorb::MemoryStore::new())?;
+    /// run.seed((), |jobs| jobs.add(Kick::new(crawl::Fetch, ())))?;
+    /// let job = run.job("0")?;
+    /// assert_eq!((job.state_name(), job.path.as_str(), job.story.lines.len()), ("Fetch", "0", 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn job(&mut self, name: impl fmt::Display) -> Result<JobStory<W>, Error> {
+        let id = self.find(name)?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let record = store.job(id)?.ok_or_else(|| Error::NoSuchJob(id.to_string()))?;
+        let shown = Shown::of(&record, &self.header.held, self.header.now());
+        Ok(JobStory {
+            path: path(store, id)?,
+            story: store.story(id)?,
+            once: store.once(id)?,
+            job: Job::new((record, shown)),
+        })
+    }
+
+    /// The number of a job that is named by its number or its path.
+    pub fn find(&mut self, name: impl fmt::Display) -> Result<JobId, Error> {
+        let name = name.to_string();
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        find(store, &name)?.ok_or(Error::NoSuchJob(name))
+    }
+
+    /// The path of a job: the number of the job at the root, then of each kick.
+    pub fn path(&mut self, id: JobId) -> Result<String, Error> {
+        path(self.store.as_mut().ok_or(Error::Away)?, id)
+    }
+}
+
+fn find<W: Workflow>(store: &mut BoxStore<W>, name: &str) -> Result<Option<JobId>, Error> {
+    let mut numbers = name.split("->").map(|number| number.trim().parse::<u64>().ok());
+    let Some(root) = numbers.next().flatten() else { return Ok(None) };
+    let Some(root) = store.job(JobId(root))? else { return Ok(None) };
+    let mut id = root.job.id;
+    for n in numbers {
+        let Some(n) = n else { return Ok(None) };
+        let Some(child) = store.child(id, n)? else { return Ok(None) };
+        id = child;
+    }
+    Ok(Some(id))
+}
+
+fn path<W: Workflow>(store: &mut BoxStore<W>, id: JobId) -> Result<String, Error> {
+    let (mut at, mut kicks) = (id, Vec::new());
+    loop {
+        let record = store.job(at)?.ok_or_else(|| Error::NoSuchJob(at.to_string()))?;
+        let Some((parent, n)) = record.job.parent else { break };
+        kicks.push(n);
+        at = parent;
+    }
+    let mut path = at.to_string();
+    for n in kicks.iter().rev() {
+        path.push_str("->");
+        path.push_str(&n.to_string());
+    }
+    Ok(path)
+}
