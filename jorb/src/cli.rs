@@ -17,7 +17,12 @@ mod args;
 mod drive;
 mod file;
 mod hold;
+mod job;
+mod jobs;
+mod json;
+mod redrive;
 mod status;
+mod transfer;
 
 pub use file::RunFile;
 
@@ -25,7 +30,8 @@ use args::{Own, Verb};
 
 /// A workflow program: its command line, and what the commands need of it.
 ///
-/// `F` are the program's own flags, which come before the subcommand. The subcommands are:
+/// `F` are the program's own flags. They come before the subcommand; those that are optional may come behind it too,
+/// unless a subcommand has one of the same name. The subcommands are:
 ///
 /// | command | what it does |
 /// | --- | --- |
@@ -198,8 +204,14 @@ impl<W: Workflow, F: Args> Program<W, F> {
         match own.verb.unwrap_or(Verb::Run(own.run)) {
             Verb::Run(args) => return drive::run(&self, &flags, &args, &file, io),
             Verb::Status(args) => status::status(&file.read()?, &args, io.out)?,
-            Verb::Hold { state } => hold::set(&mut file.open_old()?, &state, true, io.err)?,
-            Verb::Release { state } => hold::set(&mut file.open_old()?, &state, false, io.err)?,
+            Verb::Jobs(args) => jobs::jobs(&mut file.read()?, &args, io.out)?,
+            Verb::Report { json: true } => json::write(io.out, &file.read()?.report()?)?,
+            Verb::Report { json: false } => write!(io.out, "{}", file.read()?.report()?)?,
+            Verb::Redrive(args) => redrive::redrive(file.open_old()?, &args, io.err)?,
+            Verb::Export { file: to } => transfer::export(&mut file.read()?, to.as_deref(), io)?,
+            Verb::Import { file: from, check } => transfer::import(&file, &from, check, io.err)?,
+            Verb::Hold { state } => hold::set(file.open_old()?, &state, true, io.err)?,
+            Verb::Release { state } => hold::set(file.open_old()?, &state, false, io.err)?,
             Verb::Graph { text: true } => write!(io.out, "{}", W::GRAPH)?,
             Verb::Graph { text: false } => write!(io.out, "{}", W::GRAPH.mermaid())?,
         }
@@ -208,11 +220,11 @@ impl<W: Workflow, F: Args> Program<W, F> {
 
     fn clap(&self) -> Command {
         // Usage shows the name that the program was called by.
-        let command = Command::new(W::NAME);
+        let command = Own::augment_args(Command::new(W::NAME)).next_help_heading(None::<&str>);
         // The program's flags last: they may say what the program is about.
-        let command = Own::augment_args(command).next_help_heading(None::<&str>);
         let command = F::augment_args(command);
-        command.subcommands(self.commands.iter().map(|(command, _)| command.clone()))
+        let command = command.subcommands(self.commands.iter().map(|(command, _)| command.clone()));
+        args::allow_behind_subcommands(command, F::augment_args(Command::new("")).get_arguments())
     }
 
     fn make_app(&self, flags: &F) -> Result<W::App, BoxError> {
@@ -244,10 +256,21 @@ fn report_error(
         return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     }
     // Who reads us has seen enough: `jobs | head`.
-    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+    let disk = |error: &crate::Error| error.io().map(io::Error::kind);
+    let kind = error.downcast_ref().and_then(disk).or(error.downcast_ref().map(io::Error::kind));
+    if kind == Some(io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     let _ = out.flush();
     let _ = writeln!(err, "error: {}", crate::error::with_causes(error));
     ExitCode::FAILURE
+}
+
+/// A text in one line of at most so many characters.
+fn one_line(text: &str, most: usize) -> String {
+    let mut line: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
+        line.push_str("..");
+    }
+    line
 }

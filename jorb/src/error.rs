@@ -218,8 +218,8 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Many libraries already print their cause.
-        if !text.ends_with(&cause_text) {
+        // Many errors, ours among them, print their cause themselves.
+        if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }

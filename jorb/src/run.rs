@@ -16,6 +16,7 @@ mod redrive;
 mod report;
 mod shown;
 mod story;
+mod transfer;
 mod walk;
 
 pub use job::{Job, JobIn};
@@ -160,6 +161,11 @@ impl<W: Workflow> Run<W> {
         store.commit(&Batch { held: Some(all.clone()), ..Batch::new(self.header.next) })?;
         self.header.held = all;
         Ok(())
+    }
+
+    /// Ends the use of the run and leaves its file in its best shape. Without it nothing is lost either.
+    pub fn close(self) -> Result<(), Error> {
+        self.store.ok_or(Error::Away)?.close()
     }
 
     fn check_seeded(&self) -> Result<(), Error> {

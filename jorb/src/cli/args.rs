@@ -2,7 +2,9 @@
 #![allow(clippy::doc_markdown)] // it is help for a terminal, not Markdown
 use std::path::PathBuf;
 
-use clap::{Args, Command, Subcommand, error::ErrorKind};
+use clap::{Arg, Args, Command, Subcommand, error::ErrorKind};
+
+use crate::Shown;
 
 /// The flags of every workflow program, and what it is to do.
 #[derive(Debug, Args)]
@@ -40,6 +42,18 @@ pub(super) enum Verb {
     Run(RunArgs),
     /// Count the jobs by state
     Status(StatusArgs),
+    /// List jobs, or show one with its history and errors
+    Jobs(JobsArgs),
+    /// Say what failed and why, and what to do about it
+    Report {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move jobs to another state, or run parked ones again
+    ///
+    /// All jobs are checked first: when one cannot go there, nothing is changed.
+    Redrive(RedriveArgs),
     /// Stop a state: jobs arrive and wait
     Hold {
         /// The state
@@ -49,6 +63,19 @@ pub(super) enum Verb {
     Release {
         /// The state
         state: String,
+    },
+    /// Write the run as JSON Lines
+    Export {
+        /// Where to; standard output if not given
+        file: Option<PathBuf>,
+    },
+    /// Make a run of what `export` wrote
+    Import {
+        /// Where from
+        file: PathBuf,
+        /// Only check all lines
+        #[arg(long)]
+        check: bool,
     },
     /// Print the states and their edges, as a Mermaid diagram
     Graph {
@@ -66,6 +93,58 @@ pub(super) struct StatusArgs {
     pub(super) json: bool,
 }
 
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct JobsArgs {
+    /// Show this job: its number, `7`, or its path, `0->3->1`
+    #[arg(conflicts_with_all = ["state", "status", "error", "limit"])]
+    pub(super) job: Option<String>,
+    /// Only jobs in this state
+    #[arg(long)]
+    pub(super) state: Option<String>,
+    /// Only jobs that stand so: ready, delayed, held, parked or ended
+    #[arg(long)]
+    pub(super) status: Option<Shown>,
+    /// Only jobs whose newest error contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) error: Option<String>,
+    /// No more than N jobs
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// One JSON object per line, for programs
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct RedriveArgs {
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE")]
+    pub(super) from: Option<String>,
+    /// Where they go; if not given, they run again where they are
+    #[arg(long, value_name = "STATE")]
+    pub(super) to: Option<String>,
+    /// The fields of the new state; if not given, those of the old state must fit
+    #[arg(long, value_name = "JSON", requires = "to")]
+    pub(super) data: Option<String>,
+    /// Only jobs whose newest error contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) error: Option<String>,
+    /// Only this job, by its number or path, however it stands
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<String>,
+    /// Only jobs that stand so [default: parked; ended for a terminal state]
+    #[arg(long)]
+    pub(super) status: Option<Shown>,
+    /// No more than N jobs
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Check and count, but change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
 impl Own {
     /// Refuses flags of `run` before another subcommand: they would do nothing.
     pub(super) fn check(&self, clap: &mut Command, verb: Option<&str>) -> Result<(), clap::Error> {
@@ -81,4 +160,23 @@ impl Own {
         };
         Err(clap.error(ErrorKind::ArgumentConflict, why))
     }
+}
+
+/// Makes flags global that can be: clap does not know that of required ones, nor of those that a subcommand has too.
+pub(super) fn allow_behind_subcommands<'a>(
+    command: Command,
+    flags: impl Iterator<Item = &'a Arg>,
+) -> Command {
+    let taken: Vec<Arg> = command.get_subcommands().flat_map(Command::get_arguments).cloned().collect();
+    let clashes = |flag: &Arg| {
+        taken.iter().any(|arg| {
+            let short = arg.get_short().is_some() && arg.get_short() == flag.get_short();
+            arg.get_id() == flag.get_id()
+                || (flag.get_long().is_some() && arg.get_long() == flag.get_long())
+                || short
+        })
+    };
+    let can_be = |flag: &&Arg| !flag.is_positional() && !flag.is_required_set() && !clashes(flag);
+    let ids: Vec<_> = flags.filter(can_be).map(|flag| flag.get_id().clone()).collect();
+    ids.into_iter().fold(command, |command, id| command.mut_arg(id, |arg| arg.global(true)))
 }

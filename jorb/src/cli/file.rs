@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    Error, Run, Workflow,
+    Error, JsonStore, Run, Workflow,
     store::{Access, BoxStore},
 };
 
@@ -29,33 +29,32 @@ impl<W: Workflow> RunFile<W> {
 
     /// Opens the run, or makes a new one: [`Run::open`].
     pub fn open(&self) -> Result<Run<W>, Error> {
-        Run::open_boxed(self.boxed()?, Access::Drive)
+        Run::open_boxed(self.store()?, Access::Drive)
     }
 
     /// Opens the run to look at it, also while another process drives it: [`Run::read`].
     pub fn read(&self) -> Result<Run<W>, Error> {
-        if !self.path.exists() {
-            return Err(Error::NoRun { path: self.path.clone() });
-        }
-        Run::open_boxed(self.boxed()?, Access::Read)
+        Run::open_boxed(self.store()?, Access::Read)
     }
 
     /// Opens a run that must be there: a command that changes jobs makes no new one.
     pub(super) fn open_old(&self) -> Result<Run<W>, Error> {
-        if !self.path.exists() {
-            return Err(Error::NoRun { path: self.path.clone() });
-        }
+        self.read()?;
         self.open()
     }
 
-    #[cfg(feature = "sqlite")]
-    fn boxed(&self) -> Result<BoxStore<W>, Error> {
-        Ok(Box::new(crate::store::SqliteStore::at(&self.path)))
-    }
-
-    #[cfg(not(feature = "sqlite"))]
-    fn boxed(&self) -> Result<BoxStore<W>, Error> {
-        let reason = "this program can only keep runs in `.json` files".into();
-        Err(Error::NotARun { path: self.path.clone(), reason })
+    /// The kind of store that the file's name asks for.
+    #[cfg_attr(feature = "sqlite", allow(clippy::unnecessary_wraps))]
+    pub(super) fn store(&self) -> Result<BoxStore<W>, Error> {
+        if self.path.extension().is_some_and(|ending| ending == "json") {
+            return Ok(Box::new(JsonStore::at(&self.path)));
+        }
+        #[cfg(feature = "sqlite")]
+        return Ok(Box::new(crate::SqliteStore::at(&self.path)));
+        #[cfg(not(feature = "sqlite"))]
+        Err(Error::NotARun {
+            path: self.path.clone(),
+            reason: "this program was built without SQLite and keeps runs in `.json` files only".into(),
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use crate::{BoxError, Run, Workflow};
 
 pub(super) fn set<W: Workflow>(
-    run: &mut Run<W>,
+    mut run: Run<W>,
     state: &str,
     held: bool,
     err: &mut dyn Write,
@@ -12,5 +12,5 @@ pub(super) fn set<W: Workflow>(
     run.set_held(state, held)?;
     let what = if held { "is held: jobs arrive and wait" } else { "goes on when the run is driven" };
     writeln!(err, "`{state}` {what}")?;
-    Ok(())
+    Ok(run.close()?)
 }

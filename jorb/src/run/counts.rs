@@ -1,5 +1,5 @@
 //! How many jobs a run has, and where.
-use crate::{Run, StateId, StateSummary, Status, Workflow};
+use crate::{JobId, Run, StateId, StateSummary, Status, Workflow};
 
 impl<W: Workflow> Run<W> {
     /// Jobs by state and status, in declaration order; of a run that another process drives, as of when it was
@@ -35,5 +35,11 @@ impl<W: Workflow> Run<W> {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.is_seeded() && self.header.counts.of(Status::Ready) == 0
+    }
+
+    /// The newest job, if there is one.
+    #[must_use]
+    pub fn newest(&self) -> Option<JobId> {
+        self.header.next.job.checked_sub(1).map(JobId)
     }
 }

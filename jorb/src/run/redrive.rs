@@ -8,7 +8,8 @@ use super::{
     walk::Walk,
 };
 use crate::{
-    Error, Form, Job, JobIn, Run, Shown, State, StateId, Status, Timestamp, Unreadable, Workflow,
+    Error, Form, Job, JobIn, Run, Saved, Shown, State, StateId, Status, Timestamp, Unreadable, Workflow,
+    codec::load_state,
     nearest::no_such_state,
     reduce::Target,
     store::{Batch, Change, Line, Numbers, Record},
@@ -95,13 +96,14 @@ impl<'r, W: Workflow> Redrive<'r, W> {
     /// It counts as a step, and stands in the history, as attempt 0. Contexts, errors and history stay.
     pub fn to_state(self, name: &str, data: Option<&str>) -> Result<u64, Error> {
         let to = StateId::<W>::named(name).ok_or_else(|| no_such_state::<W>(name))?;
+        let given = data.is_some();
         self.apply(|job, form| {
             let misfit = |source| Error::StateData { job: job.id(), state: to.name(), source };
-            let old = job.state_json()?;
-            let state = W::load(to.name(), data.or(old.as_deref())).expect("it is a name of a state");
-            let (_, target) = Target::save(form, state.map_err(misfit)?)
+            let data = data.map(Into::into).or(job.state_json()?);
+            let state = load_state(to.name(), &data.map_or(Saved::Nothing, Saved::Json)).map_err(misfit)?;
+            let (_, target) = Target::save(form, state)
                 .map_err(|source| Error::Unwritable { what: format!("job {}", job.id()), source })?;
-            if data.is_some() && has_no_fields(to) {
+            if given && has_no_fields(to) {
                 let reason = "it has no fields".into();
                 return Err(misfit(Unreadable { type_name: to.name(), reason }));
             }

@@ -1,0 +1,68 @@
+//! `jobs`
+use std::io::Write;
+
+use super::{args::JobsArgs, json, one_line};
+use crate::{BoxError, Job, Run, StateId, Workflow};
+
+/// Longer texts of errors are cut in lists.
+const LONGEST: usize = 100;
+
+pub(super) fn jobs<W: Workflow>(
+    run: &mut Run<W>,
+    args: &JobsArgs,
+    out: &mut dyn Write,
+) -> Result<(), BoxError> {
+    if let Some(name) = &args.job {
+        let job = run.job(name)?;
+        return if args.json { json::write(out, &json::story(&job)?) } else { super::job::show(&job, out) };
+    }
+    let digits = run.newest().map_or(0, |id| id.to_string().len()).max("JOB".len());
+    let mut jobs = run.jobs();
+    if let Some(state) = &args.state {
+        jobs = jobs.state(state)?;
+    }
+    if let Some(status) = args.status {
+        jobs = jobs.status(status);
+    }
+    if let Some(text) = &args.error {
+        jobs = jobs.error_contains(text);
+    }
+    let mut jobs = jobs.limit(args.limit.unwrap_or(u64::MAX)).into_iter();
+    let states = StateId::<W>::all().map(|state| state.name().len()).max().unwrap_or(0).max("STATE".len());
+    let mut first = true;
+    while let Some(job) = jobs.next() {
+        let job = job?;
+        let error = if job.errors() > 0 { jobs.last_error(job.id())? } else { None };
+        let error = error.map_or(String::new(), |error| error.error);
+        if args.json {
+            json::write(out, &json::job(&job, Some(&error))?)?;
+            continue;
+        }
+        if first {
+            let (job, state) = ("JOB", "STATE");
+            writeln!(out, "{job:>digits$}  {state:states$}  STATUS   TRY  {:24}  ERROR", "SINCE OR DUE")?;
+            first = false;
+        }
+        let Row { id, status, attempt, at } = row(&job);
+        let (state, error) = (job.state_name(), one_line(&error, LONGEST));
+        let line = format!("{id:>digits$}  {state:states$}  {status:7}  {attempt:>3}  {at:24}  {error}");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+struct Row {
+    id: String,
+    status: &'static str,
+    attempt: u32,
+    at: String,
+}
+
+fn row<W: Workflow>(job: &Job<W>) -> Row {
+    Row {
+        id: job.id().to_string(),
+        status: job.status().name(),
+        attempt: job.attempt(),
+        at: job.ready_at().to_string(),
+    }
+}
