@@ -1,6 +1,8 @@
 //! From JSON to jobs: fills in what was left out, and finds what a person has changed.
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::value::RawValue;
+
 use super::{
     Numbers, StateName,
     entry::{Entry, LineEntry, Millis, When},
@@ -112,6 +114,11 @@ impl Settle {
             ran_ms: Millis::default(),
             kicked: None,
         });
+        // The fields were those of another state; most often, the new one has none.
+        let fits = |data: Option<&str>| matches!(W::load(to.name(), data), Some(Ok(_)));
+        if !fits(entry.data.as_deref().map(RawValue::get)) && fits(None) {
+            entry.data = None;
+        }
         entry.step += 1;
         entry.attempt = 1;
         entry.status = None;
