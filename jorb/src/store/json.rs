@@ -122,7 +122,9 @@ fn rewrite<W: Workflow>(path: &Path, table: &Table<W>, drive: &mut Drive) -> Res
     let tie = Tie { run: table.header().run, generation: drive.log.tie().generation + 1 };
     let text = document::text(table, tie.generation).map_err(|(id, source)| unwritable(id, source))?;
     document::replace(path, &text)?;
-    let emptied = document::sync_folder(path).and_then(|()| Log::empty(path, tie));
+    let emptied = document::sync_folder(path)
+        .map_err(Error::disk(path, "sync its folder"))
+        .and_then(|()| Log::empty(path, tie));
     drive.log = emptied.inspect_err(|_| drive.log.give_up())?;
     drive.rewrite_at = (text.len() as u64 * FACTOR).max(SHORTEST);
     Ok(())

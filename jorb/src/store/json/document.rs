@@ -2,7 +2,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
@@ -147,10 +147,8 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// Makes what was done to names in the folder durable.
-pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let sync = File::open(folder).and_then(|folder| folder.sync_all());
-    sync.map_err(Error::disk(path, "sync its folder"))
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 /// A file beside the document.

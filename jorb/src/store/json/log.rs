@@ -54,7 +54,7 @@ struct Line<'a> {
     run: Uuid,
     generation: u64,
     n: u64,
-    /// Of `commit`, so that a line of which only a part reached the disk is known from one that was changed.
+    /// Of all the others: a part of a line that reached the disk may look like JSON.
     sum: u64,
     #[serde(borrow)]
     commit: &'a RawValue,
@@ -86,17 +86,17 @@ pub(super) fn parse(bytes: &[u8], tie: Tie) -> Result<Found, String> {
         n += 1;
         let (line, commit) = match line(text) {
             Ok(line) => line,
-            Err(_) if lines.peek().is_none() => break,
+            Err(_) if lines.peek().is_none() && !goes_on(text) => break,
             Err(reason) => return Err(format!("line {n} of its log: {reason}")),
         };
-        if line.run != tie.run || line.generation < tie.generation {
+        if n == 1 && (line.run != tie.run || line.generation < tie.generation) {
             return Ok(Found::Older);
         }
-        if line.generation > tie.generation {
+        if n == 1 && line.generation > tie.generation {
             return Ok(Found::Newer);
         }
-        if line.n != n {
-            return Err(format!("line {n} of its log: it is batch {}", line.n));
+        if (line.run, line.generation, line.n) != (tie.run, tie.generation, n) {
+            return Err(format!("line {n} of its log: it is from another log"));
         }
         commits.push(commit);
     }
@@ -106,21 +106,33 @@ pub(super) fn parse(bytes: &[u8], tie: Tie) -> Result<Found, String> {
 fn line(text: &[u8]) -> Result<(Line<'_>, Commit), String> {
     let text = text.strip_suffix(b"\n").ok_or("it has no end")?;
     let line: Line<'_> = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    if line.sum != sum(line.commit.get()) {
+    if line.sum != line.sum() {
         return Err("its checksum is wrong".into());
     }
     let commit = serde_json::from_str(line.commit.get()).map_err(|e| e.to_string())?;
     Ok((line, commit))
 }
 
-/// FNV-1a.
-fn sum(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, b| (sum ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+/// A whole line is there, but its end was overwritten: a torn line has no end, or zeros in its place.
+fn goes_on(text: &[u8]) -> bool {
+    let mut lines = serde_json::Deserializer::from_slice(text).into_iter::<Line<'_>>();
+    let whole = matches!(lines.next(), Some(Ok(line)) if line.sum == line.sum());
+    whole && text.get(lines.byte_offset()).is_some_and(|b| !b"\n\0".contains(b))
+}
+
+impl Line<'_> {
+    /// FNV-1a.
+    fn sum(&self) -> u64 {
+        let tie = format!("{} {} {} ", self.run, self.generation, self.n);
+        let bytes = tie.bytes().chain(self.commit.get().bytes());
+        bytes.fold(0xcbf2_9ce4_8422_2325, |sum, b| (sum ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    }
 }
 
 /// A log that is written.
 pub(super) struct Log {
     path: PathBuf,
+    document: PathBuf,
     file: Option<File>,
     tie: Tie,
     /// Batches in it.
@@ -134,7 +146,8 @@ pub(super) struct Log {
 impl Log {
     /// The log beside a document of which nothing was committed since.
     pub(super) fn at(document: &Path, tie: Tie) -> Self {
-        Log { path: beside(document, ".log"), file: None, tie, n: 0, length: 0, broken: false }
+        let path = beside(document, ".log");
+        Log { path, document: document.to_owned(), file: None, tie, n: 0, length: 0, broken: false }
     }
 
     /// As [`Log::at`], and throws away what is there: an older log, or a torn line.
@@ -166,12 +179,16 @@ impl Log {
         let Tie { run, generation } = self.tie;
         let raw: &RawValue =
             serde_json::from_str(commit).map_err(Error::disk(&self.path, "write a batch"))?;
-        let line = Line { run, generation, n: self.n + 1, sum: sum(commit), commit: raw };
+        let line = Line { run, generation, n: self.n + 1, sum: 0, commit: raw };
+        let line = Line { sum: line.sum(), ..line };
         let mut text = serde_json::to_string(&line).map_err(Error::disk(&self.path, "write a batch"))?;
         text.push('\n');
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(create(&self.path)?),
+            none => {
+                let made = create(&self.path, &self.document);
+                none.insert(made.map_err(Error::disk(&self.path, "make it"))?)
+            }
         };
         if let Err(e) = file.write_all(text.as_bytes()) {
             // A part of a line would hide the lines behind it.
@@ -204,16 +221,12 @@ impl Log {
     }
 }
 
-fn create(path: &Path) -> Result<File, Error> {
-    let open = |new| OpenOptions::new().append(true).create_new(new).open(path);
-    match open(false) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let file = open(true).map_err(Error::disk(path, "make it"))?;
-            sync_folder(path)?;
-            Ok(file)
-        }
-        file => file.map_err(Error::disk(path, "open it")),
-    }
+/// Opens the log, which nobody may read who may not read the document.
+fn create(path: &Path, document: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.set_permissions(fs::metadata(document)?.permissions())?;
+    sync_folder(document)?;
+    Ok(file)
 }
 
 /// The bytes of the log beside a document; none if there is none.
