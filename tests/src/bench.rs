@@ -210,8 +210,8 @@ pub fn tell(store: &mut dyn Store<Flow>, header: &Header<Flow>) -> String {
         if let Some(once) = store.once(id).unwrap() {
             writeln!(out, "  once {} {}", once.state.name(), once.key).unwrap();
         }
-        let story = store.story(id).unwrap();
-        for line in story.lines {
+        let past = store.story(id).unwrap();
+        for line in past.lines {
             let kicked = (line.first_child, line.children);
             writeln!(
                 out,
@@ -220,7 +220,7 @@ pub fn tell(store: &mut dyn Store<Flow>, header: &Header<Flow>) -> String {
             )
             .unwrap();
         }
-        for error in story.errors {
+        for error in past.errors {
             let jorb::store::Failure { id, state, step, attempt, at, error, .. } = error;
             writeln!(out, "  {id} {state} step {step} attempt {attempt} at {} {error}", at.0).unwrap();
         }

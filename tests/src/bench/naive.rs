@@ -6,12 +6,18 @@ use jorb::{
     store::{Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn},
 };
 
-use super::Model;
+use super::{Model, tell};
 use crate::flow::Flow;
 
 impl Model {
     fn find(&self, id: JobId) -> Option<&Restored<Flow>> {
         self.jobs.iter().find(|job| job.record.job.id == id)
+    }
+
+    /// As [`tell`] a store.
+    pub fn tell(&mut self) -> String {
+        let header = self.header();
+        tell(self, &header)
     }
 
     fn records(&self) -> impl Iterator<Item = &Record<Flow>> {
