@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
         if let Some(error) = error {
             history::write_error(&mut self.error, self.conn, self.states, id, error)?;
         }
-        history::prune(self.conn, self.states, change)?;
+        history::prune(self.conn, change)?;
         self.add(kicks, false)
     }
 

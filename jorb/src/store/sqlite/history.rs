@@ -62,14 +62,14 @@ pub(super) fn write_error(
 }
 
 /// Drops what is between the first and the last lines and errors of a job, each time that [`LAST`] more have come.
-pub(super) fn prune<W: Workflow>(conn: &Connection, states: &States, change: &Change<W>) -> Result<(), Fail> {
+pub(super) fn prune<W: Workflow>(conn: &Connection, change: &Change<W>) -> Result<(), Fail> {
     let full = |n: u64| n.is_multiple_of(LAST as u64) && n >= (FIRST + 2 * LAST) as u64;
     let job = change.now.job.id;
     if let Some(line) = change.line.as_ref().filter(|_| full(change.now.job.step)) {
-        drop_middle(conn, states, &LINES, job, line.id)?;
+        drop_middle(conn, &LINES, job, line.id)?;
     }
     if let Some(error) = change.error.as_ref().filter(|_| full(change.now.job.errors)) {
-        drop_middle(conn, states, &ERRORS, job, error.id)?;
+        drop_middle(conn, &ERRORS, job, error.id)?;
     }
     Ok(())
 }
@@ -83,32 +83,26 @@ struct Chain {
 }
 
 const LINES: Chain = Chain {
-    read: "SELECT previous, state.name FROM line JOIN state ON state.id = from_state WHERE line.id = ?1",
+    read: "SELECT previous, from_state FROM line WHERE id = ?1",
     delete: "DELETE FROM line WHERE id = ?1",
     link: "UPDATE line SET previous = ?2 WHERE id = ?1",
     dropped: "INSERT INTO dropped VALUES (?1, ?2, 1, 0) ON CONFLICT DO UPDATE SET lines = lines + 1",
 };
 
 const ERRORS: Chain = Chain {
-    read: "SELECT previous, state.name FROM error JOIN state ON state.id = state WHERE error.id = ?1",
+    read: "SELECT previous, state FROM error WHERE id = ?1",
     delete: "DELETE FROM error WHERE id = ?1",
     link: "UPDATE error SET previous = ?2 WHERE id = ?1",
     dropped: "INSERT INTO dropped VALUES (?1, ?2, 0, 1) ON CONFLICT DO UPDATE SET errors = errors + 1",
 };
 
-fn drop_middle(
-    conn: &Connection,
-    states: &States,
-    chain: &Chain,
-    job: JobId,
-    newest: u64,
-) -> Result<(), Fail> {
+fn drop_middle(conn: &Connection, chain: &Chain, job: JobId, newest: u64) -> Result<(), Fail> {
     let mut read = conn.prepare_cached(chain.read)?;
     let mut links = Vec::new();
     let mut next = Some(newest);
     while let Some(id) = next {
         let (previous, state) =
-            read.query_row([int(id)], |row| Ok((optional(row, 0), row.get::<_, String>(1)?)))?;
+            read.query_row([int(id)], |row| Ok((optional(row, 0), row.get::<_, i64>(1)?)))?;
         next = older(id, previous?)?;
         links.push((id, state));
     }
@@ -120,7 +114,7 @@ fn drop_middle(
     let mut dropped = conn.prepare_cached(chain.dropped)?;
     for (id, state) in &links[LAST..first] {
         delete.execute([int(*id)])?;
-        dropped.execute([int(job.0), states.named(conn, state)?])?;
+        dropped.execute([int(job.0), *state])?;
     }
     conn.prepare_cached(chain.link)?.execute([int(links[LAST - 1].0), int(links[first].0)])?;
     Ok(())
@@ -137,6 +131,8 @@ fn older(id: u64, previous: Option<u64>) -> Result<Option<u64>, Fail> {
 }
 
 pub(super) fn story(conn: &Connection, job: JobId) -> Result<Story, Fail> {
+    // Of one moment: a process that drives the run may drop lines just now.
+    let conn = conn.unchecked_transaction()?;
     let last = conn
         .prepare_cached("SELECT last_line, last_error FROM job WHERE id = ?1")?
         .query_row([int(job.0)], |row| Ok((optional(row, 0), optional(row, 1))))
@@ -153,11 +149,11 @@ pub(super) fn story(conn: &Connection, job: JobId) -> Result<Story, Fail> {
         let state: String = row.get(0)?;
         dropped.push(Dropped { state: state.into(), lines: natural(row, 1)?, errors: natural(row, 2)? });
     }
-    let (lines, middle) = ends(lines(conn, last_line?)?);
+    let (lines, middle) = ends(lines(&conn, last_line?)?);
     for line in middle {
         of_state(&mut dropped, line.from).lines += 1;
     }
-    let (errors, middle) = ends(errors(conn, last_error?)?);
+    let (errors, middle) = ends(errors(&conn, last_error?)?);
     for error in middle {
         of_state(&mut dropped, error.state).errors += 1;
     }
