@@ -52,3 +52,61 @@ fn a_run_is_the_same_after_opening_again() {
     let ended = bench.store.line(crate::StateId::<Flow>::at(DONE), Status::Ended, None, 10).unwrap();
     assert_eq!(ended.iter().map(|r| r.job.id.0).collect::<Vec<_>>(), [0]);
 }
+
+#[test]
+fn the_past_may_name_states_that_are_gone() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch();
+    batch.added = vec![bench.new_job(FETCH)];
+    bench.commit(batch);
+    for _ in 0..2 {
+        let before = bench.job(0).unwrap();
+        let mut change = bench.step(&before, PARSE, Status::Ready);
+        change.line.as_mut().unwrap().from = "Gone".into();
+        let mut batch = bench.batch();
+        batch.changes = vec![change];
+        bench.commit(batch);
+        // Opening again is no reason to refuse the run: no job is in this state.
+        let _: Header<Flow> = bench.store.open(Access::Drive).unwrap();
+    }
+    let story = Store::<Flow>::story(&mut bench.store, JobId(0)).unwrap();
+    assert!(story.lines.iter().all(|line| line.from == "Gone" && line.to == "Parse"));
+    assert_eq!(bench.number("SELECT count(*) FROM moves WHERE from_state = 'Gone'"), 2);
+}
+
+#[test]
+fn a_job_that_ended_elsewhere_is_not_fresh() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch();
+    batch.seeding = Some(Seeding::Begun);
+    batch.added = vec![bench.new_job(FETCH), bench.new_job(DONE), bench.new_job(FETCH)];
+    batch.added[1].record.job.status = Status::Ended;
+    batch.added[1].record.placed = true;
+    bench.commit(batch);
+    let header: Header<Flow> = bench.store.open(Access::Drive).unwrap();
+    assert_eq!((header.fresh.next, header.fresh.end, header.fresh.by_state), (0, 3, vec![2, 0, 0]));
+    let ended = bench.store.line(crate::StateId::<Flow>::at(DONE), Status::Ended, None, 10).unwrap();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(Store::<Flow>::moving(&mut bench.store).unwrap().len(), 0);
+}
+
+#[test]
+fn the_views_say_it_in_words() {
+    let mut bench = Bench::new();
+    let mut batch = bench.batch();
+    batch.added = vec![bench.new_job(FETCH)];
+    bench.commit(batch);
+    let before = bench.job(0).unwrap();
+    let mut batch = bench.batch();
+    let mut change = bench.step(&before, PARSE, Status::Parked);
+    change.now.job.ready_at = Timestamp(1_767_225_600_250);
+    batch.changes = vec![change];
+    bench.commit(batch);
+    let job = "SELECT state || ' ' || status || ' ' || ready_at || ' ' || (context ->> '$') FROM jobs";
+    let job: String = bench.look().query_row(job, [], |row| row.get(0)).unwrap();
+    assert_eq!(job, "Parse parked 2026-01-01T00:00:00.250Z context 0");
+    let line =
+        "SELECT from_state || ' ' || to_state || ' ' || waited_seconds || ' ' || ran_seconds FROM moves";
+    let line: String = bench.look().query_row(line, [], |row| row.get(0)).unwrap();
+    assert_eq!(line, "Fetch Parse 0.001 2.0e-06");
+}
