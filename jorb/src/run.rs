@@ -230,7 +230,7 @@ impl<W: Workflow> Seeds<'_, W> {
             header.fresh.end = job.id.0 + 1;
             if !dropped.contains(&job.id) {
                 header.counts.add(job.state, job.status, 1);
-                header.fresh.by_state[job.state.index()] += 1;
+                header.fresh.by_state[job.state.index()] += u64::from(job.status == Status::Ready);
             }
         }
         header.next = self.batch.next;
@@ -270,8 +270,13 @@ fn new_job<W: Workflow>(
         ready_at: at,
         delay: Duration::ZERO,
     };
-    let record =
-        Record { job: job_snapshot, seq: next.seq, placed: false, last_line: None, last_error: None };
+    let record = Record {
+        placed: job_snapshot.status == Status::Ended,
+        job: job_snapshot,
+        seq: next.seq,
+        last_line: None,
+        last_error: None,
+    };
     next.job += 1;
     next.seq += 1;
     next.time = next.time.max(at);

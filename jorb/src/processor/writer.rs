@@ -94,9 +94,18 @@ fn read<W: Workflow>(store: &mut dyn Store<W>, load: &Load<W>) -> Result<Loaded<
     if !page.is_empty() {
         return Ok(Loaded::Placed(page));
     }
-    let mut page = store.page(JobId(fresh.next), load.most)?;
-    page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
-    Ok(Loaded::Fresh(page))
+    let mut from = fresh.next;
+    loop {
+        let mut page = store.page(JobId(from), load.most)?;
+        page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
+        let Some(last) = page.last() else { return Ok(Loaded::Fresh(page)) };
+        from = last.job.id.0 + 1;
+        // Seeds that never move were placed at once.
+        page.retain(|record| !record.placed);
+        if !page.is_empty() {
+            return Ok(Loaded::Fresh(page));
+        }
+    }
 }
 
 fn events<W: Workflow>(batch: &Batch<W>, dropped: &[JobId]) -> Vec<Event> {
