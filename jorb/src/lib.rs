@@ -13,6 +13,8 @@ mod nearest;
 mod outcome;
 mod policy;
 mod processor;
+#[cfg(feature = "progress")]
+mod progress;
 pub mod reduce;
 mod run;
 pub mod store;
@@ -31,6 +33,8 @@ pub use policy::{Backoff, Policy, Rate};
 pub use processor::{
     Ending, Event, Exit, Handle, Listener, Overview, Processor, StateOverview, StateSummary, Summary,
 };
+#[cfg(feature = "progress")]
+pub use progress::Progress;
 pub use run::{
     Advice, AnyState, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run, Seeds, Shown,
     StateReport, UnknownStatus,

@@ -259,6 +259,7 @@ impl<W: Workflow> Processor<W> {
             shared.core.recorded(last);
         }
         self.tell(shared);
+        self.lock_listeners().iter_mut().for_each(|listener| listener.ended());
         let (header, ending, _) = shared.core.end();
         let overview = shared.core.overview();
         let summary = Summary {

@@ -165,7 +165,11 @@ impl<W: Workflow> Run<W> {
 
     /// Ends the use of the run and leaves its file in its best shape. Without it nothing is lost either.
     pub fn close(self) -> Result<(), Error> {
-        self.store.ok_or(Error::Away)?.close()
+        match self.store {
+            _ if self.closed => Ok(()),
+            Some(mut store) => store.close(),
+            None => Err(Error::Away),
+        }
     }
 
     fn check_seeded(&self) -> Result<(), Error> {
@@ -185,6 +189,12 @@ impl<W: Workflow> Run<W> {
         self.store = Some(store);
         self.header = header;
         self.closed = true;
+    }
+
+    /// The store, open, to look at.
+    fn opened(&mut self) -> Result<(&mut BoxStore<W>, &Header<W>), Error> {
+        self.reopen()?;
+        Ok((self.store.as_mut().ok_or(Error::Away)?, &self.header))
     }
 
     fn reopen(&mut self) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Program, RunFile, Streams, args::RunArgs};
-use crate::{BoxError, Error, Processor, Run, Summary, Workflow};
+use crate::{BoxError, Error, Processor, Progress, Workflow};
 
 pub(super) fn run<W: Workflow, F: Args>(
     program: &Program<W, F>,
@@ -23,9 +23,12 @@ pub(super) fn run<W: Workflow, F: Args>(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = {
         let _on_runtime = runtime.enter();
-        let processor = Processor::new(program.make_app(flags)?).stop_on_signals();
-        let mut processor = (program.processor)(flags, bounded(processor, args));
-        runtime.block_on(drive(&mut processor, &mut run))
+        let mut processor = bounded(Processor::new(program.make_app(flags)?), args).stop_on_signals();
+        if !args.quiet {
+            processor = processor.listener(Progress::stderr());
+        }
+        let mut processor = (program.processor)(flags, processor);
+        runtime.block_on(processor.exec(&mut run))
     };
     // A plain `fn` whose grace period is over may still run: nobody waits for it.
     runtime.shutdown_background();
@@ -34,10 +37,6 @@ pub(super) fn run<W: Workflow, F: Args>(
         write!(io.err, "{summary}")?;
     }
     Ok(summary.exit().into())
-}
-
-async fn drive<W: Workflow>(processor: &mut Processor<W>, run: &mut Run<W>) -> Result<Summary, Error> {
-    processor.exec(run).await
 }
 
 fn bounded<W: Workflow>(mut processor: Processor<W>, args: &RunArgs) -> Processor<W> {

@@ -25,6 +25,9 @@ pub trait Listener: Send + 'static {
         let _ = overview;
     }
 
+    /// The processor is about to return: what the last overview said is final. It may drive a run again.
+    fn ended(&mut self) {}
+
     /// Something that is durable now. Only when [`Listener::wants_events`]; it is called on the way of every commit,
     /// so it should be quick.
     fn event(&mut self, event: &Event) {

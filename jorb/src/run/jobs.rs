@@ -136,12 +136,8 @@ pub struct JobsIter<'r, W: Workflow, J = Job<W>> {
 
 impl<'r, W: Workflow, J> JobsIter<'r, W, J> {
     fn new<S>(jobs: Jobs<'r, W, S>, view: fn(Job<W>) -> Result<J, Error>) -> Self {
-        let Run { store, header, .. } = jobs.run;
-        JobsIter {
-            walk: Walk::new(jobs.filter, header),
-            store: store.as_mut().ok_or(Some(Error::Away)),
-            view,
-        }
+        let walk = Walk::new(jobs.filter, &jobs.run.header);
+        JobsIter { walk, store: jobs.run.opened().map(|(store, _)| store).map_err(Some), view }
     }
 
     /// The newest error of a job: with the texts of errors, a list of many jobs is read in one go.

@@ -178,6 +178,7 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
     ) -> Result<u64, Error> {
         let Redrive { jobs: Jobs { run, mut filter, .. }, dry_run } = self;
         run.check_seeded()?;
+        run.reopen()?;
         if filter.status.is_none() && filter.job.is_none() {
             let terminal = filter.state.is_some_and(|state| state.spec().terminal());
             filter.status = Some(if terminal { Shown::Ended } else { Shown::Parked });

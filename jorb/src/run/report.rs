@@ -120,22 +120,22 @@ impl<W: Workflow> Run<W> {
     }
 
     fn report_on(&mut self, state: StateId<W>, jobs: StateSummary) -> Result<StateReport, Error> {
-        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let (store, header) = self.opened()?;
         let mut groups = Groups::default();
         if jobs.parked > 0 {
             let filter = Filter { state: Some(state), status: Some(Shown::Parked), ..Filter::all() };
-            let mut walk = Walk::new(filter, &self.header);
+            let mut walk = Walk::new(filter, header);
             while let Some((record, _)) = walk.next(store)? {
                 let error = store.last_error(record.job.id)?;
                 groups.add(record.job.id, error.as_ref().map_or("(no error is kept)", |e| &e.error));
             }
         }
-        let now = Turn { ready_at: self.header.now(), seq: u64::MAX };
+        let now = Turn { ready_at: header.now(), seq: u64::MAX };
         let delayed =
             if jobs.ready > 0 { store.line(state, Status::Ready, Some(now), 1)? } else { Vec::new() };
         let (reasons, others) = groups.into_reasons();
         Ok(StateReport {
-            is_held: self.header.held.contains(&state),
+            is_held: header.held.contains(&state),
             next_due: delayed.first().map(|record| record.job.ready_at),
             jobs,
             reasons,

@@ -61,9 +61,9 @@ impl<W: Workflow> Run<W> {
     /// ```
     pub fn job(&mut self, name: impl fmt::Display) -> Result<JobStory<W>, Error> {
         let id = self.find(name)?;
-        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let (store, header) = self.opened()?;
         let record = store.job(id)?.ok_or_else(|| Error::NoSuchJob(id.to_string()))?;
-        let shown = Shown::of(&record, &self.header.held, self.header.now());
+        let shown = Shown::of(&record, &header.held, header.now());
         Ok(JobStory {
             path: path(store, id)?,
             story: store.story(id)?,
@@ -75,13 +75,13 @@ impl<W: Workflow> Run<W> {
     /// The number of a job that is named by its number or its path.
     pub fn find(&mut self, name: impl fmt::Display) -> Result<JobId, Error> {
         let name = name.to_string();
-        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let (store, _) = self.opened()?;
         find(store, &name)?.ok_or(Error::NoSuchJob(name))
     }
 
     /// The path of a job: the number of the job at the root, then of each kick.
     pub fn path(&mut self, id: JobId) -> Result<String, Error> {
-        path(self.store.as_mut().ok_or(Error::Away)?, id)
+        path(self.opened()?.0, id)
     }
 }
 

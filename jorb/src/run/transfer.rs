@@ -34,8 +34,8 @@ impl<W: Workflow> Run<W> {
     /// # }
     /// ```
     pub fn export(&mut self, out: impl Write) -> Result<u64, Error> {
-        let store = self.store.as_mut().ok_or(Error::Away)?;
-        store::export(&mut **store, &self.header, out)
+        let (store, header) = self.opened()?;
+        store::export(&mut **store, header, out)
     }
 
     /// Makes a run in `store`, which must have none, of what [`Run::export`] wrote. Gives the number of jobs.

@@ -1,0 +1,306 @@
+//! What is on the screen, line by line.
+use std::time::Duration;
+
+use super::{
+    meter::{Meter, all, ended, to_do},
+    short,
+};
+use crate::{Overview, StateOverview};
+
+/// Names are cut to this if there is no room for more.
+const NAME: usize = 12;
+/// Bars are between these wide, or left out.
+const BAR: std::ops::RangeInclusive<usize> = 5..=30;
+/// Every column but the name and the bar.
+const COLUMNS: [&str; 8] = ["waiting", "running", "delayed", "done", "/s", "left", "errors", "parked"];
+/// Width of each.
+const WIDTHS: [usize; 8] = [7, 7, 7, 7, 6, 6, 6, 6];
+/// Those that go first where there is no room.
+const SPARE: [&str; 8] = ["delayed", "left", "/s", "running", "errors", "waiting", "parked", "done"];
+
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
+
+/// The table, in so many columns and rows.
+pub(super) fn lines(
+    overview: &Overview,
+    meter: &Meter,
+    elapsed: Duration,
+    (width, height): (usize, usize),
+    colours: bool,
+) -> Vec<String> {
+    // The last column is left free: some terminals begin a new line once it is filled.
+    let layout = Layout::new(overview, width.saturating_sub(1), colours);
+    let mut lines = vec![layout.head()];
+    // The heading, the line of the whole run, and the cursor need a row each.
+    let room = height.saturating_sub(3);
+    let mut states: Vec<usize> = (0..overview.states.len()).collect();
+    if states.len() > room {
+        states.retain(|&i| is_busy(&overview.states[i]));
+        states.truncate(room);
+    }
+    lines.extend(states.into_iter().map(|i| layout.state(i, &overview.states[i], meter)));
+    lines.push(layout.run(overview, meter, elapsed));
+    lines
+}
+
+fn is_busy(state: &StateOverview) -> bool {
+    to_do(state) + state.parked + state.errors > 0 || state.held
+}
+
+struct Layout {
+    width: usize,
+    name: usize,
+    bar: Option<usize>,
+    columns: Vec<usize>,
+    colours: bool,
+}
+
+impl Layout {
+    fn new(overview: &Overview, width: usize, colours: bool) -> Self {
+        let longest = overview.states.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);
+        let mut columns: Vec<usize> = (0..COLUMNS.len()).collect();
+        let taken = |columns: &[usize]| columns.iter().map(|&c| WIDTHS[c] + 1).sum::<usize>();
+        for spare in SPARE {
+            if taken(&columns) + longest.min(NAME) > width {
+                columns.retain(|&c| COLUMNS[c] != spare);
+            }
+        }
+        let room = width.saturating_sub(taken(&columns));
+        // A bar has a blank before it.
+        let name = longest.min(room).min(NAME.max(room.saturating_sub(*BAR.start() + 1)));
+        let bar = Some(room.saturating_sub(name + 1).min(*BAR.end())).filter(|bar| BAR.contains(bar));
+        Layout { width, name, bar, columns, colours }
+    }
+
+    fn head(&self) -> String {
+        let mut head = format!("{:1$}", "", self.name + self.bar.map_or(0, |bar| bar + 1));
+        for &column in &self.columns {
+            head.push_str(&format!(" {:>1$}", COLUMNS[column], WIDTHS[column]));
+        }
+        self.paint(DIM, &cut(&head, self.width))
+    }
+
+    fn state(&self, i: usize, state: &StateOverview, meter: &Meter) -> String {
+        let mut line = format!("{:1$}", cut(state.name, self.name), self.name);
+        if let Some(bar) = self.bar {
+            line.push(' ');
+            line.push_str(&self.bar(state, bar));
+        }
+        let idle = to_do(state) == 0;
+        for &column in &self.columns {
+            let some = |n: u64| if n == 0 { String::new() } else { short::number(n) };
+            let (text, colour) = match COLUMNS[column] {
+                "waiting" => (some(state.waiting), None),
+                "running" => (some(state.executing), None),
+                "delayed" => (some(state.delayed), None),
+                "done" => (some(state.completed), None),
+                "/s" => (short::rate(meter.rate(i)), None),
+                "left" if state.held => ("held".into(), Some(CYAN)),
+                "left" if idle => (String::new(), None),
+                "left" => (meter.left_in(i, state).map_or(String::new(), short::time), None),
+                "errors" => (some(state.errors), Some(YELLOW)),
+                _ => (some(state.parked), Some(RED)),
+            };
+            let text = format!(" {text:>0$}", WIDTHS[column]);
+            line.push_str(&colour.map_or(text.clone(), |colour| self.paint(colour, &text)));
+        }
+        line
+    }
+
+    /// How much of what came to a state is done, and how much of it failed.
+    fn bar(&self, state: &StateOverview, width: usize) -> String {
+        let all = to_do(state) + state.completed + state.parked;
+        if state.terminal || all == 0 {
+            return " ".repeat(width);
+        }
+        let part = |n: u64| {
+            let cells = usize::try_from(u128::from(n) * width as u128 / u128::from(all)).unwrap_or(width);
+            // What there is can be seen.
+            cells.max(usize::from(n > 0)).min(width)
+        };
+        let parked = part(state.parked);
+        let done = part(state.completed).min(width - parked);
+        let rest = width - parked - done;
+        [(GREEN, "━", done), (RED, "━", parked), (DIM, if self.colours { "━" } else { "·" }, rest)]
+            .map(|(colour, cell, n)| self.paint(colour, &cell.repeat(n)))
+            .concat()
+    }
+
+    /// The line of the whole run.
+    fn run(&self, overview: &Overview, meter: &Meter, elapsed: Duration) -> String {
+        let (ended, all) = (ended(overview), all(overview));
+        let mut parts = vec![(format!("{} of {} ended", short::long(ended), short::long(all)), None)];
+        if let Some(percent) = (ended * 100).checked_div(all) {
+            parts.push((format!("{percent} %"), None));
+        }
+        let steps = short::rate(meter.steps(overview));
+        parts.push((format!("{} steps/s", if steps.is_empty() { "0" } else { &steps }), None));
+        parts.push((format!("{} elapsed", short::time(elapsed)), None));
+        if let Some(left) = meter.left(overview).filter(|left| !left.is_zero()) {
+            parts.push((format!("{} left", short::time(left)), None));
+        }
+        let some = [
+            (overview.sum(|s| s.parked), "parked", RED),
+            (overview.sum(|s| s.errors), "errors", YELLOW),
+            (overview.throttles, "throttled", YELLOW),
+        ];
+        let some = some.into_iter().filter(|(n, ..)| *n > 0);
+        parts.extend(some.map(|(n, what, colour)| (format!("{} {what}", short::number(n)), Some(colour))));
+        let mut line = String::new();
+        let mut room = self.width;
+        for (part, colour) in parts {
+            let blank = if line.is_empty() { 0 } else { 2 };
+            // A part for which there is no room is left out; the first one is cut.
+            let part = if line.is_empty() { cut(&part, room) } else { part };
+            let Some(rest) = room.checked_sub(blank + part.chars().count()) else { continue };
+            room = rest;
+            line.push_str(&" ".repeat(blank));
+            line.push_str(&colour.map_or(part.clone(), |colour| self.paint(colour, &part)));
+        }
+        line
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colours && !text.trim().is_empty() {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.into()
+        }
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.into();
+    }
+    let kept = text.chars().take(width.saturating_sub(1));
+    kept.chain((width > 0).then_some('…')).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::*;
+    use crate::progress::screen::Screen;
+
+    /// Of so many states, the last of which is terminal.
+    pub(in crate::progress) fn overview(states: usize) -> Overview {
+        const NAMES: [&str; 15] = [
+            "CheckOut",
+            "Edit",
+            "Build",
+            "OpenReview",
+            "WaitForReview",
+            "AnswerTheReviewersQuestions",
+            "Rebase",
+            "Merge",
+            "Deploy",
+            "Watch",
+            "RollBack",
+            "Notify",
+            "Archive",
+            "CleanUp",
+            "Done",
+        ];
+        let state = |i: usize| StateOverview {
+            name: NAMES[i],
+            terminal: states > 1 && i == states - 1,
+            held: false,
+            waiting: 0,
+            executing: 0,
+            delayed: 0,
+            completed: 0,
+            parked: 0,
+            errors: 0,
+        };
+        Overview { states: (0..states).map(state).collect(), throttles: 0, uncommitted: 0 }
+    }
+
+    fn busy(states: usize) -> Overview {
+        let mut run = overview(states);
+        for (i, state) in (0..).zip(&mut run.states) {
+            let n = if state.terminal { 0 } else { 10_u64.pow(i % 8) };
+            (state.waiting, state.executing, state.delayed) = (3 * n, n.min(64), n / 2);
+            (state.completed, state.parked, state.errors) = (12_345 * n, n / 10, n / 7);
+        }
+        run.states[states - 1].completed = 98_765_432;
+        run
+    }
+
+    fn visible(line: &str) -> String {
+        let mut parts = line.split("\x1b[");
+        let first = parts.next().unwrap_or("").to_owned();
+        first + &parts.map(|part| part.split_once('m').map_or("", |(_, text)| text)).collect::<String>()
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let run = busy(15);
+        let mut meter = Meter::new();
+        meter.update(Duration::from_secs(1), &overview(15));
+        meter.update(Duration::from_secs(2), &run);
+        for width in 1..200 {
+            let plain = lines(&run, &meter, Duration::from_secs(100_000), (width, 50), false);
+            assert_eq!(plain.len(), 17);
+            for line in &plain {
+                assert!(line.chars().count() < width.max(2), "{width}: {line}");
+            }
+            let coloured = lines(&run, &meter, Duration::from_secs(100_000), (width, 50), true);
+            let visible: Vec<String> = coloured.iter().map(|line| visible(line).replace('━', "·")).collect();
+            assert_eq!(visible, plain.iter().map(|line| line.replace('━', "·")).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_low_terminal_shows_states_in_which_something_is_to_do() {
+        let mut run = overview(15);
+        run.states[9].waiting = 1;
+        let shown = lines(&run, &Meter::new(), Duration::ZERO, (80, 10), false);
+        assert_eq!(shown.len(), 3);
+        assert!(shown[1].starts_with("Watch "), "{shown:?}");
+        let busy = lines(&busy(15), &Meter::new(), Duration::ZERO, (80, 10), false);
+        assert_eq!(busy.len(), 9);
+    }
+
+    #[test]
+    fn the_table_at_80_columns() {
+        let mut run = overview(4);
+        run.states[3].name = "Done";
+        run.states[3].completed = 1_204;
+        run.states[0] = StateOverview {
+            waiting: 8_796,
+            executing: 4,
+            delayed: 12,
+            completed: 1_300,
+            parked: 1,
+            errors: 3,
+            ..run.states[0].clone()
+        };
+        run.states[1].held = true;
+        run.states[1].waiting = 95;
+        run.states[2].name = "AnswerTheReviewersQuestions";
+        let term = InMemoryTerm::new(24, 80);
+        let screen = Screen::on(term.clone(), false);
+        let mut meter = Meter::new();
+        meter.update(Duration::ZERO, &overview(4));
+        meter.update(Duration::from_secs(10), &run);
+        screen.draw(&run, &meter, Duration::from_secs(14), false);
+        run.states[0].executing = 5;
+        screen.draw(&run, &meter, Duration::from_secs(14), true);
+        let expected = [
+            "                    waiting running delayed    done     /s   left errors parked",
+            "CheckOut      ━━···    8796       5      12    1300    130   1:07      3      1",
+            "Edit          ·····      95                                  held",
+            "AnswerTheRev…",
+            "Done                                           1204    120",
+            "1,204 of 10,113 ended  11 %  130 steps/s  0:14 elapsed  1:13 left  1 parked",
+        ];
+        let shown = term.contents();
+        assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+    }
+}
