@@ -17,26 +17,40 @@ pub(super) fn interval(elapsed: Duration) -> Duration {
 
 pub(super) fn line(overview: &Overview, meter: &Meter, elapsed: Duration) -> String {
     let (ended, all) = (ended(overview), all(overview));
-    let mut line = format!("{} of {} jobs ended", short::long(ended), short::long(all));
-    let mut say = |n: u64, what: &str| {
-        if n > 0 {
-            line.push_str(&format!(", {} {what}", short::long(n)));
-        }
-    };
-    say(overview.sum(|s| s.executing), "running");
-    say(overview.sum(|s| if s.held { 0 } else { s.waiting }), "waiting");
-    say(overview.sum(|s| if s.held { s.waiting } else { 0 }), "held");
-    say(overview.sum(|s| s.delayed), "delayed");
-    say(overview.sum(|s| s.parked), "parked");
-    say(overview.sum(|s| s.errors), "errors");
-    say(overview.throttles, "throttled");
+    let mut parts = vec![format!("{} of {} jobs ended", short::long(ended), short::long(all))];
+    let counts = [
+        (overview.sum(|s| s.executing), "running"),
+        (overview.sum(|s| if s.held { 0 } else { s.waiting }), "waiting"),
+        (overview.sum(|s| if s.held { s.waiting } else { 0 }), "held"),
+        (overview.sum(|s| s.delayed), "delayed"),
+        (overview.sum(|s| s.parked), "parked"),
+        (overview.sum(|s| s.errors), "errors"),
+        (overview.throttles, "throttled"),
+    ];
+    let some = counts.into_iter().filter(|(n, _)| *n > 0);
+    parts.extend(some.map(|(n, what)| format!("{} {what}", short::long(n))));
     let steps = short::rate(meter.steps(overview));
     if !steps.is_empty() {
-        line.push_str(&format!(", {steps} steps/s"));
+        parts.push(format!("{steps} steps/s"));
     }
-    line.push_str(&format!(", {} elapsed", short::time(elapsed)));
+    parts.push(format!("{} elapsed", short::time(elapsed)));
     if let Some(left) = meter.left(overview).filter(|left| !left.is_zero()) {
-        line.push_str(&format!(", {} left", short::time(left)));
+        parts.push(format!("{} left", short::time(left)));
     }
-    line
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::table::tests::overview;
+
+    #[test]
+    fn a_line_says_what_there_is_and_nothing_else() {
+        let mut run = overview(3);
+        (run.states[0].waiting, run.states[0].held, run.states[2].completed) = (2, true, 1_000);
+        run.states[1].parked = 1;
+        let line = line(&run, &Meter::new(), Duration::from_secs(61));
+        assert_eq!(line, "1,000 of 1,003 jobs ended, 2 held, 1 parked, 1:01 elapsed");
+    }
 }

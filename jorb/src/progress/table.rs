@@ -1,5 +1,5 @@
 //! What is on the screen, line by line.
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use super::{
     meter::{Meter, all, ended, to_do},
@@ -79,7 +79,7 @@ impl Layout {
     fn head(&self) -> String {
         let mut head = format!("{:1$}", "", self.name + self.bar.map_or(0, |bar| bar + 1));
         for &column in &self.columns {
-            head.push_str(&format!(" {:>1$}", COLUMNS[column], WIDTHS[column]));
+            let _ = write!(head, " {:>1$}", COLUMNS[column], WIDTHS[column]);
         }
         self.paint(DIM, &cut(&head, self.width))
     }
