@@ -257,8 +257,7 @@ impl<W: Workflow> Core<W> {
                 limiter.take(self.clock.nanos()).err().map(Some)
             });
             if let Some(until) = wait {
-                if until.is_some() && (line.wake_at.is_none() || until < line.wake_at) {
-                    line.wake_at = until;
+                if until.is_some_and(|until| line.wake_by(until)) {
                     self.timer.notify_one();
                 }
                 inner.ask(state);
@@ -273,9 +272,11 @@ impl<W: Workflow> Core<W> {
         let line = &mut inner.lines[state.index()];
         line.executing += 1;
         inner.executing += 1;
-        // A slot that sleeps may find work as well.
-        if matches!(line.head(self.clock.now()), Head::Due) {
-            self.wake[state.index()].notify_one();
+        // A slot that sleeps may find work as well, now or at its time.
+        match line.head(self.clock.now()) {
+            Head::Due => self.wake[state.index()].notify_one(),
+            Head::At(at) if line.wake_by(nanos(at)) => self.timer.notify_one(),
+            Head::At(_) | Head::Nobody => {}
         }
         let slow = line.limiter.as_ref().filter(|limiter| limiter.is_slow()).and_then(Limiter::due);
         let saved = slow.map(|due| {

@@ -173,6 +173,15 @@ impl<W: Workflow> Line<W> {
         self.waiting.pop_front()
     }
 
+    /// Its slots are to look again at this time. Says whether that is earlier than what the timer knows.
+    pub(super) fn wake_by(&mut self, at: u64) -> bool {
+        let earlier = self.wake_at.is_none_or(|known| at < known);
+        if earlier {
+            self.wake_at = Some(at);
+        }
+        earlier
+    }
+
     /// Asks for more from the store, once.
     pub(super) fn ask(&mut self) -> bool {
         let short = self.waiting.len() <= self.window / 2
