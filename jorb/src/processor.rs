@@ -183,10 +183,10 @@ impl<W: Workflow> Processor<W> {
         let clock = self.clock.unwrap_or_else(Clock::system).no_earlier_than(header.next.time);
         let policies: Vec<_> = W::STATES.iter().map(|s| s.policy).collect();
         let core = Core::new(header, clock, form, &policies, self.bounds);
-        core.resume(moving);
         let shared =
             Arc::new(Shared { core, app: self.app.clone(), overall: Arc::new(overall), run: id, seed });
-        self.desk.open(&shared);
+        let _open = self.desk.open(&shared);
+        shared.core.resume(moving);
         self.tell(&shared);
 
         // Dropping this future drops all of them.

@@ -239,13 +239,20 @@ impl<W: Workflow> Core<W> {
         }
         let job = if let (Some(canary), true) = (&inner.canary, canary_is_full) {
             let wanted = |job: &Waiting<W>| canary.jobs.contains(&job.record.job.id);
-            let now = self.clock.now();
-            let Some(job) = line.take_if(|job| wanted(job) && job.record.job.ready_at <= now) else {
-                line.wake_at = line.next_of(wanted).map(nanos);
-                self.timer.notify_one();
-                return Pull::Wait;
+            let until = match line.next_of(wanted) {
+                None => return Pull::Wait,
+                Some(at) if at > self.clock.now() => Some(nanos(at)),
+                Some(_) => line.limiter.as_mut().and_then(|limiter| limiter.take(self.clock.nanos()).err()),
             };
-            job
+            if let Some(until) = until {
+                if line.wake_by(until) {
+                    self.timer.notify_one();
+                }
+                return Pull::Wait;
+            }
+            // There may be another one, for another slot.
+            self.wake[state.index()].notify_one();
+            line.take_if(wanted).expect("it waits")
         } else {
             let wait = match line.head(self.clock.now()) {
                 Head::Due => None,
@@ -308,6 +315,13 @@ impl<W: Workflow> Core<W> {
             state.notify_waiters();
             state.notify_one();
         }
+    }
+
+    /// A step that was pulled does not start: the run ends.
+    pub(super) fn not_started(&self, state: StateId<W>) {
+        let mut inner = self.lock();
+        inner.executing -= 1;
+        inner.lines[state.index()].executing -= 1;
     }
 
     /// A step ended: what it left goes to the writer.
@@ -479,13 +493,18 @@ impl<W: Workflow> Core<W> {
 
     pub(super) fn hold(&self, state: StateId<W>, held: bool) {
         let mut inner = self.lock();
-        inner.lines[state.index()].held = held;
-        let held = StateId::all().filter(|s| inner.lines[s.index()].held).collect();
-        inner.held = Some(held);
+        inner.hold(&[(state, held)]);
         inner.settle(self);
         drop(inner);
         self.work.notify_one();
         self.wake[state.index()].notify_one();
+    }
+
+    /// As [`Core::hold`], before [`Core::resume`] looks whether there is anything to do.
+    pub(super) fn hold_before_start(&self, states: &[(StateId<W>, bool)]) {
+        if !states.is_empty() {
+            self.lock().hold(states);
+        }
     }
 
     /// All slots have retired; the writer ends when it has nothing left to do.
@@ -631,7 +650,14 @@ impl<W: Workflow> Inner<W> {
         values: Option<(W, W::Job)>,
         now: Timestamp,
     ) -> Option<Box<Waiting<W>>> {
-        let here = self.lines[record.job.state.index()].expect(record.turn());
+        let line = &mut self.lines[record.job.state.index()];
+        if self.canary.as_ref().is_some_and(|canary| canary.jobs.contains(&record.job.id)) {
+            // Whoever stands before it may never start.
+            line.keep();
+            record.placed = false;
+            return Some(Waiting::new(record.clone(), values));
+        }
+        let here = line.expect(record.turn());
         record.placed = !here || record.job.ready_at > now;
         here.then(|| Waiting::new(record.clone(), values))
     }
@@ -729,6 +755,13 @@ impl<W: Workflow> Inner<W> {
         durable.next = batch.next;
     }
 
+    fn hold(&mut self, states: &[(StateId<W>, bool)]) {
+        for (state, held) in states {
+            self.lines[state.index()].held = *held;
+        }
+        self.held = Some(StateId::all().filter(|s| self.lines[s.index()].held).collect());
+    }
+
     fn ask(&mut self, state: StateId<W>) {
         let canary_is_full = self.canary.as_ref().is_some_and(|canary| canary.jobs.len() >= canary.most);
         if !canary_is_full && !state.spec().terminal() && self.lines[state.index()].ask() {
@@ -759,7 +792,7 @@ impl<W: Workflow> Inner<W> {
         {
             let waits =
                 |line: &Line<W>| line.next_of(|job| canary.jobs.contains(&job.record.job.id)).is_some();
-            if !self.lines.iter().any(waits) {
+            if !self.lines.iter().any(|line| !line.held && waits(line)) {
                 return self.end(Ending::Canary, core);
             }
         }

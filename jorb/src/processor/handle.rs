@@ -43,16 +43,25 @@ impl<W: Workflow> Desk<W> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A run is driven from now on: what was asked for is done.
-    pub(super) fn open(&self, shared: &Arc<Shared<W>>) {
+    /// A run is driven from now on, until what this gives is dropped: what was asked for is done.
+    pub(super) fn open(self: &Arc<Self>, shared: &Arc<Shared<W>>) -> Opened<W> {
         let mut driven = self.lock();
         driven.shared = Arc::downgrade(shared);
-        for (state, held) in std::mem::take(&mut driven.held) {
-            shared.core.hold(state, held);
-        }
+        shared.core.hold_before_start(&std::mem::take(&mut driven.held));
         if std::mem::take(&mut driven.stop) {
             shared.core.stop();
         }
+        Opened(self.clone())
+    }
+}
+
+/// While a run is driven.
+pub(super) struct Opened<W: Workflow>(Arc<Desk<W>>);
+
+impl<W: Workflow> Drop for Opened<W> {
+    fn drop(&mut self) {
+        // What is asked for from now on is for the next run, though tasks of this one may still be about to end.
+        self.0.lock().shared = Weak::new();
     }
 }
 

@@ -107,6 +107,11 @@ impl<W: Workflow> Line<W> {
         here
     }
 
+    /// Memory will keep a job that is being committed, wherever in the line it stands. It must not be placed.
+    pub(super) fn keep(&mut self) {
+        self.incoming += 1;
+    }
+
     /// A job that [`Line::expect`] spoke of was not made after all.
     pub(super) fn cancel(&mut self, here: bool, turn: Turn) {
         if here {

@@ -41,8 +41,11 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
         match core.pull(state) {
             Pull::Run(job, saved) => {
                 if let Some(saved) = saved {
-                    // An error means that the store failed; then this step's outcome is thrown away as well.
-                    let _ = saved.await;
+                    // An error means that the store failed: a start that is not saved is none.
+                    if saved.await.is_err() {
+                        core.not_started(state);
+                        continue;
+                    }
                 }
                 step(&shared, &policy, job).await;
                 // A handler that never waits must not keep the others from this thread.
