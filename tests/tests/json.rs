@@ -7,3 +7,5 @@ mod disk;
 mod edit;
 #[path = "json/refuse.rs"]
 mod refuse;
+#[path = "json/run.rs"]
+mod run;

@@ -1,6 +1,5 @@
 //! A run as a JSON document.
 use std::{
-    collections::HashSet,
     fs::{self, OpenOptions},
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -10,15 +9,17 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Access, Batch, Change, Header, New, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn,
     entry::{Entry, Head},
     lock::{Lock, canonical},
     table::{Once, Row, Table},
 };
 use crate::{Error, Form, JobId, StateId, Status, Timestamp, Unwritable, Workflow};
 
-use log::{Commit, Found, Log, Tie};
+use commit::Commit;
+use log::{Found, Log, Tie};
 
+mod commit;
 mod document;
 mod layout;
 mod log;
@@ -42,13 +43,31 @@ const SHORTEST: u64 = 1 << 20;
 /// when it is opened. A run holds at most 100,000 jobs; [`SqliteStore`](crate::SqliteStore) has no such bound.
 ///
 /// ```
-/// use jorb::JsonStore;
-/// # use jorb::{Store, Workflow};
-/// # fn open<W: Workflow>() -> impl Store<W> {
+/// use jorb::{JsonStore, Processor, Run, prelude::*};
 ///
-/// let store = JsonStore::at("crawl.json");
-/// # store
-/// # }
+/// #[workflow]
+/// #[derive(Debug, Clone)]
+/// pub enum Patch {
+///     #[state(initial, next(Done))]
+///     Edit,
+///     #[state(terminal)]
+///     Done,
+/// }
+///
+/// #[state]
+/// async fn edit(_: patch::Edit) -> Outcome<patch::Edit> {
+///     Ok(Next::to(patch::Done))
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("patch.json");
+/// let mut run = Run::<Patch>::open(JsonStore::at(&path))?;
+/// run.seed((), |jobs| jobs.add(Kick::new(patch::Edit, ())))?;
+/// Processor::new(()).exec(&mut run).await?;
+///
+/// assert!(std::fs::read_to_string(&path)?.contains(r#""state": "Done""#));
+/// # Ok(()) }
 /// ```
 pub struct JsonStore<W: Workflow> {
     path: PathBuf,
@@ -222,7 +241,7 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
         let refused = self.driven()?.0.refused(batch);
         let new = batch.changes.iter().map(|change| change.kicks.len()).sum::<usize>() + batch.added.len();
         self.refuse_more_than_most(new - refused.len())?;
-        self.append(&commit(self.table()?, batch, &refused)?)?;
+        self.append(&Commit::of(self.table()?, batch, &refused)?)?;
         self.driven()?.0.apply(batch);
         self.rewrite_if_long();
         Ok(refused)
@@ -297,33 +316,4 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
     fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error> {
         Ok(self.table()?.once(id))
     }
-}
-
-/// What the log says of a batch.
-fn commit<W: Workflow>(table: &Table<W>, batch: &Batch<W>, refused: &[JobId]) -> Result<Commit, Error> {
-    let mut header = table.header();
-    Table::turn(&mut header, batch);
-    header.overall.clone_from(&batch.overall);
-    let mut head = Head::of(&header)
-        .map_err(|source| Error::Unwritable { what: "the overall context".into(), source })?;
-    head.workflow = None;
-    let refused: HashSet<_> = refused.iter().collect();
-    let made = |new: &New<W>| !refused.contains(&new.record.job.id);
-    let mut jobs = Vec::new();
-    for Change { now, line, error, kicks, .. } in &batch.changes {
-        let story = Story {
-            lines: line.iter().cloned().collect(),
-            errors: error.iter().cloned().collect(),
-            dropped: Vec::new(),
-        };
-        jobs.push((now, story, None));
-        let kicks = kicks.iter().filter(|kick| made(kick));
-        jobs.extend(kicks.map(|kick| (&kick.record, Story::nothing(), Once::of(kick))));
-    }
-    let added = batch.added.iter().filter(|added| made(added));
-    jobs.extend(added.map(|added| (&added.record, Story::nothing(), Once::of(added))));
-    let entry = |(record, story, once): (&Record<W>, _, _)| {
-        Entry::of(record, story, once).map_err(|e| unwritable(record.job.id, e))
-    };
-    Ok(Commit { head, jobs: jobs.into_iter().map(entry).collect::<Result<_, _>>()? })
 }

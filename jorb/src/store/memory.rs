@@ -14,13 +14,28 @@ use crate::{Error, Form, JobId, StateId, Status, Timestamp, Workflow};
 /// Contexts are kept as values, not as text. Closing and opening it again changes nothing; dropping it loses all.
 ///
 /// ```
-/// use jorb::MemoryStore;
-/// # use jorb::{Store, Workflow};
-/// # fn open<W: Workflow>() -> impl Store<W> {
+/// use jorb::{MemoryStore, Processor, Run, prelude::*};
 ///
-/// let store = MemoryStore::new();
-/// # store
-/// # }
+/// #[workflow]
+/// #[derive(Debug, Clone)]
+/// pub enum Greet {
+///     #[state(initial, next(Done))]
+///     Hello,
+///     #[state(terminal)]
+///     Done,
+/// }
+///
+/// #[state]
+/// async fn hello(_: greet::Hello) -> Outcome<greet::Hello> {
+///     Ok(Next::to(greet::Done))
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut run = Run::<Greet>::open(MemoryStore::new())?;
+/// run.seed((), |jobs| jobs.extend((0..10).map(|_| Kick::new(greet::Hello, ()))))?;
+/// let summary = Processor::new(()).exec(&mut run).await?;
+/// assert_eq!(summary.moves, 10);
+/// # Ok(()) }
 /// ```
 pub struct MemoryStore<W: Workflow> {
     table: Option<Table<W>>,

@@ -9,11 +9,11 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{layout::lay_out, log::Commit};
+use super::{commit::Commit, layout::lay_out};
 use crate::{
     Error, JobId, StateId, Timestamp, Unwritable, Workflow,
     store::{
-        Seeding, StateName,
+        Fresh, Header, Seeding, StateName,
         entry::{Entry, Head, VERSION},
         settle::{Settle, kicks_are_counted, twice, unknown},
         table::{Row, Table},
@@ -100,9 +100,22 @@ pub(super) fn run<W: Workflow>(
     if rows.len() as u64 > super::MOST {
         return Err(Error::TooLarge { path: path.to_owned(), most: super::MOST });
     }
-    changed |= kicks_are_counted(&mut rows) || settle.changed;
+    changed |= kicks_are_counted(&mut rows) | settle.changed | all_fresh_or_none(&mut header, &mut rows);
     header.next = settle.next;
     Ok((Table::from_rows(header, rows.into_values()), changed))
+}
+
+/// A person may have changed the states of jobs that nobody had looked at yet. Then the others wait like any job.
+fn all_fresh_or_none<W: Workflow>(header: &mut Header<W>, rows: &mut BTreeMap<JobId, Row<W>>) -> bool {
+    let range = JobId(header.fresh.next)..JobId(header.fresh.end.max(header.fresh.next));
+    if rows.range(range.clone()).all(|(_, row)| !row.record.placed) {
+        return false;
+    }
+    for (_, row) in rows.range_mut(range) {
+        row.record.placed = true;
+    }
+    header.fresh = Fresh { next: 0, end: 0, by_state: Vec::new() };
+    true
 }
 
 /// The document of a run.

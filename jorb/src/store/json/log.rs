@@ -1,6 +1,5 @@
 //! The log: what was committed since the document was written, a line per batch.
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -10,42 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::document::{Document, beside, sync_folder};
-use crate::{
-    Error, JobId,
-    store::entry::{Entry, Head},
+use super::{
+    commit::Commit,
+    document::{beside, sync_folder},
 };
-
-/// One batch: what is different of the run, and the jobs as they are after it, with what happened in it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Commit {
-    /// A field that says nothing has not changed. `next`, `fresh` and `clean` always say something.
-    pub(super) head: Head<()>,
-    pub(super) jobs: Vec<Entry>,
-}
-
-impl Commit {
-    /// Makes the change to what was read of the document.
-    pub(super) fn fold_into(self, document: &mut Document, jobs: &mut BTreeMap<JobId, Entry>) {
-        let Commit { head, jobs: changed } = self;
-        document.run = head.run.or(document.run);
-        document.created = head.created.or(document.created);
-        document.seeding = head.seeding.or(document.seeding);
-        document.overall = head.overall.or(document.overall.take());
-        document.clean = head.clean;
-        document.held = head.held;
-        document.limiters = head.limiters;
-        document.next = head.next.or(document.next);
-        document.fresh = head.fresh;
-        for entry in changed {
-            let Some(id) = entry.id else { continue };
-            match jobs.get_mut(&id) {
-                Some(job) => job.becomes(entry),
-                None => drop(jobs.insert(id, entry)),
-            }
-        }
-    }
-}
+use crate::Error;
 
 /// A line.
 #[derive(Serialize, Deserialize)]
