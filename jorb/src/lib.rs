@@ -1,4 +1,95 @@
-//! Concentrated computing: a big batch of jobs on one big machine, each walking a typed graph of states.
+//! Concentrated computing: a big batch of jobs on one big machine, each job walking a typed graph of states.
+//!
+//! You have a hundred to ten million things to do that each take several fallible, rate-limited steps. Write the steps
+//! down as an enum of states and a function per state; jorb runs them with a concurrency, a rate and retries per state,
+//! and commits each step, so that the program can be killed at any instant and started again.
+//!
+//! ```
+//! use jorb::prelude::*;
+//! use jorb::{Processor, Run, SqliteStore};
+//!
+//! /// The life of one page.
+//! #[workflow(job = Page)]
+//! #[derive(Debug, Clone)]
+//! enum Crawl {
+//!     #[state(initial, next(Parse, Gone))]
+//!     Fetch,
+//!     #[state(next(Done), kick(Fetch))]
+//!     Parse { html: String },
+//!     #[state(terminal)]
+//!     Done,
+//!     #[state(terminal)]
+//!     Gone { status: u16 },
+//! }
+//!
+//! /// What the states of one page share.
+//! #[derive(Debug, Clone, Serialize, Deserialize)]
+//! struct Page {
+//!     url: String,
+//! }
+//!
+//! #[state(concurrency = 4, rate = "100/s", retries = 5, timeout = "30s")]
+//! async fn fetch(_: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
+//!     match cx.job.url.as_str() {
+//!         "/" => Ok(Next::to(crawl::Parse { html: "/a /b /a".into() })),
+//!         "/a" => Ok(Next::to(crawl::Parse { html: "/ /b".into() })),
+//!         _ => Ok(Next::to(crawl::Gone { status: 404 })),
+//!     }
+//! }
+//!
+//! #[state]
+//! fn parse(crawl::Parse { html }: crawl::Parse) -> Outcome<crawl::Parse> {
+//!     let kick = |url: &str| Kick::new(crawl::Fetch, Page { url: url.into() }).once(url);
+//!     Ok(Next::to(crawl::Done).kick(html.split(' ').map(kick)))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), jorb::Error> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("crawl.jorb");
+//! let mut run = Run::<Crawl>::open(SqliteStore::at(&path))?; // resumes, or makes a new run
+//! let start = Kick::new(crawl::Fetch, Page { url: "/".into() }).once("/");
+//! run.seed((), |jobs| jobs.add(start))?; // only once
+//! let summary = Processor::new(()).exec(&mut run).await?;
+//! assert_eq!((summary.jobs("Done"), summary.jobs("Gone")), (2, 1));
+//!
+//! for page in run.jobs().in_state::<crawl::Gone>() {
+//!     let page = page?;
+//!     assert_eq!((page.context.url.as_str(), page.state.status), ("/b", 404));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is checked while compiling
+//!
+//! `Next::to(crawl::Done)` in `fetch` would not compile: `Fetch` lists `next(Parse, Gone)`. Nor do a misspelled state, a
+//! forgotten handler, a handler of a terminal state, a dead end, a state that nobody can reach, a context that cannot
+//! be saved, a bad rate. [`macro@workflow`] and [`macro@state`] say what the keys mean.
+//!
+//! # What follows from what a handler returns
+//!
+//! | a step | the job | attempts |
+//! | --- | --- | --- |
+//! | returns `Ok(Next::to(s))` | moves; state, context, history and kicks commit in one transaction; only then `s` may start | from 1 again |
+//! | returns `Ok(Next::to(s).after(d))` | the same, and `s` starts no earlier than `d` from now; survives restarts | from 1 again |
+//! | returns `Err(..)`, or `?` | keeps its context's changes and tries again after the backoff, without a slot | one more |
+//! | returns `Err(Fault::throttled(after))` | tries again; the state's limiter pauses as well | no more |
+//! | returns `Err(Fault::fatal(e))` | is parked | one more |
+//! | panics, or runs into its timeout | its context is as before the step; as an error otherwise | one more |
+//! | is dropped by a stop | is as before the step, which runs again at the next start | no more |
+//!
+//! Without `retries`, the first error parks the job: no step is repeated unless its author said so. A parked job stays in
+//! its state, visible, until somebody [redrives](Run::redrive) it. A step runs *at least* once: make it idempotent with
+//! [`Cx::key`], which is the same on every attempt.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `sqlite` | yes | `SqliteStore` |
+//! | `progress` | yes | `Progress` |
+//! | `cli` | no | `cli::Program`: subcommands for a workflow program |
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -45,6 +136,10 @@ pub use store::{JsonStore, MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use units::BadUnit;
 pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow};
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 /// What a module with a workflow or handlers needs.
 pub mod prelude {

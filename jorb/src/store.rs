@@ -231,6 +231,9 @@ impl Counts {
     }
 
     /// One more, or one less.
+    ///
+    /// # Panics
+    /// When a job leaves a place where none was: a bug in whoever counts.
     pub fn add<W: Workflow>(&mut self, state: StateId<W>, status: Status, n: i64) {
         let count = &mut self.0[state.index()][status as usize];
         *count = count.checked_add_signed(n).expect("no job leaves a place where it was not");

@@ -241,6 +241,7 @@ mod tests {
     struct Page {
         title: Option<String>,
         scores: Vec<f64>,
+        #[allow(clippy::option_option)] // what is lost
         maybe: Option<Option<u8>>,
         done: Option<()>,
         by_host: BTreeMap<String, f32>,
