@@ -58,16 +58,6 @@ enum Load {
     AfterCommit,
 }
 
-/// What the head of a line says.
-pub(super) enum Head {
-    /// It may start.
-    Due,
-    /// It may start then.
-    At(Timestamp),
-    /// Nobody waits, or the store must be asked first.
-    Nobody,
-}
-
 const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
@@ -165,13 +155,11 @@ impl<W: Workflow> Line<W> {
         self.settle();
     }
 
-    pub(super) fn head(&self, now: Timestamp) -> Head {
-        match self.waiting.front() {
-            Some(job) if self.horizon.is_some_and(|horizon| job.turn() > horizon) => Head::Nobody,
-            Some(job) if job.record.job.ready_at > now => Head::At(job.record.job.ready_at),
-            Some(_) => Head::Due,
-            None => Head::Nobody,
-        }
+    /// When its head may start; nothing when nobody waits, or the store must be asked first.
+    pub(super) fn head(&self) -> Option<Timestamp> {
+        let job = self.waiting.front()?;
+        let known = self.horizon.is_none_or(|horizon| job.turn() <= horizon);
+        known.then_some(job.record.job.ready_at)
     }
 
     pub(super) fn pop(&mut self) -> Option<Box<Waiting<W>>> {

@@ -1,0 +1,107 @@
+//! What is asked from outside.
+use super::{Core, Inner};
+use crate::{
+    Error, StateId, Status, Workflow,
+    processor::summary::{Ending, Overview, StateOverview},
+    store::Header,
+};
+
+impl<W: Workflow> Core<W> {
+    /// Nothing starts any more.
+    pub(in crate::processor) fn stop(&self) {
+        self.lock().end(Ending::Stopped, self);
+    }
+
+    /// The operator is impatient: drop the steps in flight, and end the program when all that is done is durable.
+    pub(in crate::processor) fn kill_by_signal(&self) {
+        self.lock().killed_by_signal = true;
+        self.kill.cancel();
+    }
+
+    pub(in crate::processor) fn is_killed_by_signal(&self) -> bool {
+        self.lock().killed_by_signal
+    }
+
+    /// The store failed: nothing that is not durable yet will be.
+    pub(in crate::processor) fn fail(&self, error: Error) {
+        let mut inner = self.lock();
+        inner.end(Ending::Stopped, self);
+        inner.pending.clear();
+        inner.saves.clear();
+        inner.admitted.clear();
+        inner.failure = Some(error);
+        drop(inner);
+        self.kill.cancel();
+    }
+
+    pub(in crate::processor) fn hold(&self, state: StateId<W>, held: bool) {
+        let mut inner = self.lock();
+        inner.hold(&[(state, held)]);
+        inner.settle(self);
+        drop(inner);
+        self.work.notify_one();
+        self.wake[state.index()].notify_one();
+    }
+
+    /// As [`Core::hold`], before [`Core::resume`] looks whether there is anything to do.
+    pub(in crate::processor) fn hold_before_start(&self, states: &[(StateId<W>, bool)]) {
+        if !states.is_empty() {
+            self.lock().hold(states);
+        }
+    }
+
+    /// All slots have retired; the writer ends when it has nothing left to do.
+    pub(in crate::processor) fn close(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+    }
+
+    pub(in crate::processor) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Gives back what the store knows, why the run ended, and the error that ended it.
+    pub(in crate::processor) fn end(&self) -> (Header<W>, Ending, Option<Error>) {
+        let mut inner = self.lock();
+        (inner.durable.clone(), inner.ending.unwrap_or(Ending::Stopped), inner.failure.take())
+    }
+
+    pub(in crate::processor) fn overview(&self) -> Overview {
+        let now = self.clock.now();
+        let inner = self.lock();
+        let state = |state: StateId<W>| {
+            let line = &inner.lines[state.index()];
+            let counts = &inner.durable.counts;
+            let ready = counts.get(state, Status::Ready);
+            let executing = (line.executing as u64).min(ready);
+            let delayed = line.delayed(now).min(ready - executing);
+            let completed = if state.spec().terminal() {
+                counts.get(state, Status::Ended)
+            } else {
+                inner.tally.moves[state.index()]
+            };
+            StateOverview {
+                name: state.name(),
+                terminal: state.spec().terminal(),
+                held: line.held,
+                waiting: ready - executing - delayed,
+                executing,
+                delayed,
+                completed,
+                parked: counts.get(state, Status::Parked),
+                errors: inner.tally.errors[state.index()],
+            }
+        };
+        let states = StateId::all().map(state).collect();
+        Overview { states, throttles: inner.tally.throttles, uncommitted: inner.uncommitted as u64 }
+    }
+}
+
+impl<W: Workflow> Inner<W> {
+    pub(super) fn hold(&mut self, states: &[(StateId<W>, bool)]) {
+        for (state, held) in states {
+            self.lines[state.index()].held = *held;
+        }
+        self.held = Some(StateId::all().filter(|s| self.lines[s.index()].held).collect());
+    }
+}
