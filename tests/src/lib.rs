@@ -1,11 +1,13 @@
 //! Tests of jorb that need more than one crate: what the compiler says, programs as users write them, and the engine.
 #![allow(missing_docs, clippy::missing_panics_doc, clippy::must_use_candidate)] // nobody else reads it
 
+pub mod audit;
 pub mod bench;
 pub mod flow;
 pub mod lab;
 pub mod spy;
 pub mod stores;
+pub mod walk;
 
 use jorb::Timestamp;
 

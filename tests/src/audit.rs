@@ -1,0 +1,262 @@
+//! An independent account of a run of [`Walk`]: fed by every commit and every start, it checks the invariants.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jorb::{
+    Clock, Error, JobId, Overview, Status,
+    store::{Batch, Record, Turn},
+};
+use tokio::time::Instant;
+
+use crate::{
+    lab::check_rate,
+    spy::{Watch, disk_full},
+    walk::{STATES, Walk},
+};
+
+/// The account; the app of the workflow and the watcher of its store share it.
+#[derive(Clone, Default)]
+pub struct Audit(Arc<Mutex<Account>>);
+
+#[derive(Default)]
+pub struct Account {
+    jobs: HashMap<JobId, Known>,
+    counts: HashMap<(&'static str, Status), u64>,
+    names: HashSet<(JobId, u64)>,
+    lines: HashSet<u64>,
+    /// Jobs that have a step to make and make none, by state.
+    lines_of: BTreeMap<&'static str, BTreeSet<(Turn, JobId)>>,
+    running: HashMap<JobId, &'static str>,
+    starts: BTreeMap<&'static str, Vec<Instant>>,
+    pub held: HashSet<&'static str>,
+    pub clock: Option<Clock>,
+    opened: Option<Instant>,
+    /// Commits so far.
+    pub commits: u64,
+    /// The process "dies" at this commit: before or after the store has it.
+    pub dies_at: Option<(u64, bool)>,
+    /// Starts of steps.
+    pub steps: u64,
+    /// The engine takes orders from several threads, or through the disk: starts and commits are not told in order.
+    pub loose: bool,
+    /// How much later than allowed a step may start, on a real clock.
+    pub late: Duration,
+    /// What was found wrong.
+    pub wrong: Vec<String>,
+}
+
+struct Known {
+    step: u64,
+    state: &'static str,
+    status: Status,
+    turn: Turn,
+}
+
+/// A step in flight.
+pub struct Inside(Audit, JobId);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut account = self.0.lock();
+        account.running.remove(&self.1);
+    }
+}
+
+impl Audit {
+    pub fn lock(&self) -> MutexGuard<'_, Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A step begins.
+    pub fn start(&self, state: &'static str, job: JobId, key: &str, attempt: u32) -> Inside {
+        let mut account = self.lock();
+        account.started(state, job, key, attempt);
+        Inside(self.clone(), job)
+    }
+
+    /// A process opens the run.
+    pub fn opened(&self, clock: Clock, jobs: &[Record<Walk>]) {
+        let mut account = self.lock();
+        account.running.clear();
+        account.lines_of.clear();
+        account.clock = Some(clock);
+        account.opened = Some(Instant::now());
+        for record in jobs {
+            account.know(record);
+        }
+    }
+
+    /// Panics when anything was wrong.
+    pub fn check(&self) {
+        let account = self.lock();
+        assert!(
+            account.wrong.is_empty(),
+            "{} things, the first: {:#?}",
+            account.wrong.len(),
+            &account.wrong[..account.wrong.len().min(5)]
+        );
+        for (name, _, _, interval) in STATES.iter().filter(|state| !state.3.is_zero()) {
+            let burst = if *name == "C" { 5 } else { 1 };
+            if let Some(starts) = account.starts.get(name) {
+                check_rate(starts, burst, *interval, account.late);
+            }
+        }
+    }
+}
+
+impl Account {
+    fn know(&mut self, record: &Record<Walk>) {
+        let job = &record.job;
+        let known =
+            Known { step: job.step, state: job.state.name(), status: job.status, turn: record.turn() };
+        if known.status == Status::Ready {
+            self.lines_of.entry(known.state).or_default().insert((known.turn, job.id));
+        }
+        *self.counts.entry((known.state, known.status)).or_default() += 1;
+        if let Some(old) = self.jobs.insert(job.id, known) {
+            *self.counts.entry((old.state, old.status)).or_default() -= 1;
+        }
+    }
+
+    fn started(&mut self, state: &'static str, job: JobId, key: &str, attempt: u32) {
+        self.steps += 1;
+        let wrong = &mut self.wrong;
+        let Some(known) = self.jobs.get(&job) else {
+            return wrong.push(format!("{job} started before it was committed"));
+        };
+        if known.state != state || !key.ends_with(&format!("/{}", known.step)) {
+            wrong.push(format!("{key} {state} {attempt}: started before the commit that led there"));
+        }
+        if known.status != Status::Ready {
+            wrong.push(format!("{key} started though {}", known.status));
+        }
+        if let Some(other) = self.running.insert(job, state) {
+            wrong.push(format!("{key} started in {state} while it runs in {other}"));
+        }
+        let most = STATES.iter().find(|s| s.0 == state).map_or(0, |s| s.2);
+        let now = self.running.values().filter(|s| **s == state).count();
+        if now > most {
+            wrong.push(format!("{now} in {state}"));
+        }
+        if self.held.contains(state) {
+            wrong.push(format!("{key} started in held {state}"));
+        }
+        let clock = self.clock.expect("a process has opened the run");
+        let line = self.lines_of.entry(state).or_default();
+        // A slow limiter is saved between the decision and the start.
+        if !self.loose && state != "D" && line.first() != Some(&(known.turn, job)) {
+            wrong.push(format!("{job} started at {:?}, before {:?}", known.turn, line.first()));
+        }
+        if known.turn.ready_at > clock.now() {
+            wrong.push(format!("{key} started {:?} early", known.turn.ready_at.since(clock.now())));
+        }
+        if !line.remove(&(known.turn, job)) {
+            wrong.push(format!("{key} {attempt} started twice"));
+        }
+        self.starts.entry(state).or_default().push(Instant::now());
+    }
+
+    /// Once all is quiet: who could start has started.
+    pub fn check_nobody_waits(&mut self) {
+        let clock = self.clock.expect("a process has opened the run");
+        let (now, late) = (clock.now(), Duration::from_millis(5));
+        for (state, _, slots, interval) in STATES {
+            let running = self.running.values().filter(|s| **s == state).count();
+            let last = self.starts.get(state).and_then(|starts| starts.last()).copied().max(self.opened);
+            let limited =
+                last.is_some_and(|last| last.elapsed() <= interval * 6 + late + Duration::from_millis(200));
+            let limited = !interval.is_zero() && limited;
+            let Some((turn, job)) = self.lines_of.get(state).and_then(BTreeSet::first) else { continue };
+            if turn.ready_at + late < now && running < slots && !limited && !self.held.contains(state) {
+                let since = now.since(turn.ready_at);
+                self.wrong.push(format!("{job} waits in {state} since {since:?}, {running} run"));
+            }
+        }
+    }
+
+    /// What listeners are told is what the store has.
+    pub fn check_overview(&mut self, overview: &Overview) {
+        for state in &overview.states {
+            let of = |status| self.counts.get(&(state.name, status)).copied().unwrap_or(0);
+            let told = (state.waiting + state.executing + state.delayed, state.parked);
+            if told != (of(Status::Ready), of(Status::Parked)) {
+                self.wrong.push(format!("told {state:?}, but {} are ready", of(Status::Ready)));
+            }
+            if state.terminal && state.completed != of(Status::Ended) {
+                self.wrong.push(format!("told {state:?}, but {} ended", of(Status::Ended)));
+            }
+        }
+    }
+
+    fn committed(&mut self, batch: &Batch<Walk>, dropped: &[JobId]) {
+        for change in &batch.changes {
+            let (id, now) = (change.now.job.id, &change.now.job);
+            let Some(known) = self.jobs.get(&id) else {
+                self.wrong.push(format!("{id} changes, but there is none"));
+                continue;
+            };
+            let moves = u64::from(change.line.is_some());
+            if now.step != known.step + moves || change.before.state.name() != known.state {
+                self.wrong.push(format!("{id}: step {} follows {}", now.step, known.step));
+            }
+            if change.before.status != Status::Ready || known.status != Status::Ready {
+                self.wrong.push(format!("{id} changes though {}", known.status));
+            }
+            if change.before.turn != known.turn {
+                self.wrong.push(format!("{id} stood at {:?}, not {:?}", known.turn, change.before.turn));
+            }
+            if let Some(line) = &change.line
+                && !self.lines.insert(line.id)
+            {
+                self.wrong.push(format!("line {} twice", line.id));
+            }
+            let stood = (known.turn, id);
+            if change.line.is_none() && change.error.is_none() && change.before.turn == change.now.turn() {
+                continue; // put back where it was
+            }
+            if let Some(line) = self.lines_of.get_mut(change.before.state.name()) {
+                line.remove(&stood);
+            }
+            self.know(&change.now);
+            for new in &change.kicks {
+                let job = &new.record.job;
+                let name = job.parent.expect("it was kicked");
+                if !self.names.insert(name) || name.0 != id {
+                    self.wrong.push(format!("{name:?} twice"));
+                }
+                if self.jobs.contains_key(&job.id) {
+                    self.wrong.push(format!("{} twice", job.id));
+                }
+                if !dropped.contains(&job.id) {
+                    self.know(&new.record);
+                }
+            }
+        }
+        for new in &batch.added {
+            if !dropped.contains(&new.record.job.id) {
+                self.know(&new.record);
+            }
+        }
+    }
+}
+
+impl Watch<Walk> for Audit {
+    fn before(&mut self, _: &Batch<Walk>) -> Result<(), Error> {
+        let mut account = self.lock();
+        account.commits += 1;
+        let dead = account
+            .dies_at
+            .is_some_and(|(at, after)| account.commits > at || account.commits == at && !after);
+        if dead { Err(disk_full()) } else { Ok(()) }
+    }
+
+    fn after(&mut self, batch: &Batch<Walk>, dropped: &[JobId]) -> Result<(), Error> {
+        let mut account = self.lock();
+        account.committed(batch, dropped);
+        let dead = account.dies_at.is_some_and(|(at, _)| account.commits >= at);
+        if dead { Err(disk_full()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,263 @@
+//! A workflow whose every step is decided by a hash of job, step and attempt: move, loop, kick, delay, fail. And what
+//! must come out of it, by an interpreter that knows no queue, no clock and no store.
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use jorb::{Active, Kicks, Status, Transition, prelude::*};
+
+use crate::audit::Audit;
+
+/// What all jobs share.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Plan {
+    pub seed: u64,
+    /// Jobs kick no children below this depth.
+    pub depth: u32,
+    /// Jobs end after about so many steps.
+    pub steps: u64,
+    /// Longest delay, in milliseconds.
+    pub delay: u64,
+}
+
+/// A job knows itself by a number that does not depend on the order of things.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Walker {
+    pub me: u64,
+    pub depth: u32,
+    /// Steps that left something.
+    pub tries: u64,
+}
+
+#[workflow(app = Audit, overall = Plan, job = Walker)]
+#[derive(Debug, Clone)]
+pub enum Walk {
+    #[state(initial, next(A, B, C, D, Done), kick(A, B, C, D, Done))]
+    A,
+    #[state(initial, next(A, B, C, D, Done), kick(A, B, C, D, Done))]
+    B { of: u64 },
+    #[state(next(A, B, C, D, Done), kick(A, B, C, D, Done))]
+    C,
+    #[state(next(A, B, C, D, Done), kick(A, B, C, D, Done))]
+    D,
+    #[state(terminal)]
+    Done,
+}
+
+/// Names, retries, concurrency, and the time between starts, as the handlers below have them.
+pub const STATES: [(&str, u32, usize, Duration); 4] = [
+    ("A", 2, 3, Duration::ZERO),
+    ("B", 1, 50, Duration::ZERO),
+    ("C", 2, 8, Duration::from_millis(20)),
+    ("D", 1, 4, Duration::from_millis(100)),
+];
+
+#[state(concurrency = 3, retries = 2, backoff = "5ms..2s")]
+async fn a(_: walk::A, cx: &mut Cx<Walk>) -> Outcome<walk::A> {
+    step("A", cx).await
+}
+
+#[state(concurrency = 50, retries = 1, backoff = "20ms..100ms")]
+async fn b(state: walk::B, cx: &mut Cx<Walk>) -> Outcome<walk::B> {
+    assert_eq!(state.of, cx.job.me, "a state's fields are another job's");
+    step("B", cx).await
+}
+
+#[state(concurrency = 8, retries = 2, backoff = "5ms..2s", rate = "50/s", burst = 5)]
+async fn c(_: walk::C, cx: &mut Cx<Walk>) -> Outcome<walk::C> {
+    step("C", cx).await
+}
+
+#[state(concurrency = 4, retries = 1, backoff = "5ms..50ms", rate = "10/s")]
+async fn d(_: walk::D, cx: &mut Cx<Walk>) -> Outcome<walk::D> {
+    step("D", cx).await
+}
+
+async fn step<S>(state: &'static str, cx: &mut Cx<Walk>) -> Outcome<S>
+where
+    S: Active<Workflow = Walk>
+        + Transition<walk::A>
+        + Transition<walk::B>
+        + Transition<walk::C>
+        + Transition<walk::D>
+        + Transition<walk::Done>
+        + Kicks<walk::A>
+        + Kicks<walk::B>
+        + Kicks<walk::C>
+        + Kicks<walk::D>
+        + Kicks<walk::Done>,
+{
+    let _inside = cx.app.start(state, cx.id(), &cx.key(), cx.attempt());
+    let number: u64 = cx.key().rsplit('/').next().and_then(|n| n.parse().ok()).expect("a step number");
+    let plan = *cx.overall;
+    let act = decide(plan, &cx.job, number, cx.attempt());
+    cx.job.tries += 1;
+    let nap = mix(cx.job.me ^ number) % 60;
+    if nap < 30 {
+        tokio::time::sleep(Duration::from_millis(nap)).await;
+    }
+    let Act::Move { to, after, kicks } = act else {
+        return Err(match act {
+            Act::Retry(None) => Fault::retry("again"),
+            Act::Retry(Some(after)) => Fault::retry("later").after(after),
+            Act::Throttle(after) => Fault::throttled(after),
+            Act::Fatal => Fault::fatal("no"),
+            Act::Panic | Act::Move { .. } => panic!("boom"),
+        });
+    };
+    let of = cx.job.me;
+    let mut next = match to {
+        0 => Next::to(walk::A),
+        1 => Next::to(walk::B { of }),
+        2 => Next::to(walk::C),
+        3 => Next::to(walk::D),
+        _ => Next::to(walk::Done),
+    };
+    for Child { to, walker, once } in kicks {
+        let of = walker.me;
+        next = match to {
+            0 => next.kick([keyed(Kick::new(walk::A, walker), once)]),
+            1 => next.kick([keyed(Kick::new(walk::B { of }, walker), once)]),
+            2 => next.kick([keyed(Kick::new(walk::C, walker), once)]),
+            3 => next.kick([keyed(Kick::new(walk::D, walker), once)]),
+            _ => next.kick([keyed(Kick::new(walk::Done, walker), once)]),
+        };
+    }
+    Ok(next.after(after))
+}
+
+fn keyed<S: State>(kick: Kick<S>, once: Option<String>) -> Kick<S> {
+    match once {
+        Some(key) => kick.once(key),
+        None => kick,
+    }
+}
+
+enum Act {
+    Move { to: usize, after: Duration, kicks: Vec<Child> },
+    Retry(Option<Duration>),
+    Throttle(Option<Duration>),
+    Panic,
+    Fatal,
+}
+
+struct Child {
+    to: usize,
+    walker: Walker,
+    once: Option<String>,
+}
+
+/// A hash.
+pub fn mix(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+fn decide(plan: Plan, job: &Walker, step: u64, attempt: u32) -> Act {
+    let parts = [job.me, step, attempt.into(), job.tries];
+    let hash = parts.into_iter().fold(mix(plan.seed), |hash, part| mix(hash ^ part));
+    let delay = |hash: u64| match hash % 5 {
+        0 | 1 => Duration::ZERO,
+        2 => Duration::from_millis(hash / 5 % 50),
+        3 => Duration::from_millis(hash / 5 % plan.delay.max(1)),
+        _ => Duration::from_millis(plan.delay),
+    };
+    match hash % 100 {
+        0..8 => Act::Retry(None),
+        8..11 => Act::Retry(Some(delay(mix(hash)))),
+        11..14 => Act::Throttle(None),
+        14..16 => Act::Throttle(Some(Duration::from_millis(mix(hash) % 200))),
+        16..18 => Act::Panic,
+        18 => Act::Fatal,
+        _ => {
+            let to = if mix(hash ^ 1) % plan.steps == 0 || step > 4 * plan.steps {
+                4
+            } else {
+                // Few go where starts are slow.
+                [0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 3][usize::try_from(mix(hash ^ 2) % 11).expect("small")]
+            };
+            Act::Move { to, after: delay(mix(hash ^ 3)), kicks: children(plan, job, hash) }
+        }
+    }
+}
+
+fn children(plan: Plan, job: &Walker, hash: u64) -> Vec<Child> {
+    if job.depth >= plan.depth || !mix(hash ^ 4).is_multiple_of(3) {
+        return Vec::new();
+    }
+    let child = |n: u64| {
+        let hash = mix(hash ^ mix(n));
+        let to = usize::try_from(mix(hash) % 12 / 2).expect("small").min(4);
+        // Whoever kicks a job with a key kicks the same job.
+        let once = hash.is_multiple_of(4).then(|| mix(hash ^ 5) % 50);
+        let me = once.map_or(hash, |key| mix(key ^ mix(to as u64) ^ plan.seed));
+        let depth = if once.is_some() { plan.depth } else { job.depth + 1 };
+        Child { to, walker: Walker { me, depth, tries: 0 }, once: once.map(|key| format!("key {key}")) }
+    };
+    (0..mix(hash ^ 6) % 6).map(child).collect()
+}
+
+/// What must have become of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    pub state: &'static str,
+    pub status: Status,
+    pub step: u64,
+    pub attempt: u32,
+    pub errors: u64,
+    pub kicked: u64,
+    pub tries: u64,
+}
+
+/// The seeds of a run: even ones start in `A`, odd ones in `B`.
+pub fn seeds(n: u64) -> impl Iterator<Item = Walker> {
+    (0..n).map(|n| Walker { me: mix(n), depth: 0, tries: 0 })
+}
+
+/// What must become of all jobs, by their own numbers.
+pub fn fates(plan: Plan, n: u64) -> BTreeMap<u64, Fate> {
+    let mut fates = BTreeMap::new();
+    let mut keys = HashSet::new();
+    let mut todo: Vec<(usize, Walker)> = seeds(n).enumerate().map(|(i, walker)| (i % 2, walker)).collect();
+    while let Some((start, walker)) = todo.pop() {
+        let me = walker.me;
+        let (fate, children) = fate(plan, start, walker);
+        assert!(fates.insert(me, fate).is_none(), "two jobs have the same number");
+        let new = children
+            .into_iter()
+            .filter(|child| child.once.clone().is_none_or(|key| keys.insert((child.to, key))));
+        todo.extend(new.map(|child| (child.to, child.walker)));
+    }
+    fates
+}
+
+fn fate(plan: Plan, start: usize, mut walker: Walker) -> (Fate, Vec<Child>) {
+    let (mut at, mut step, mut attempt, mut errors) = (start, 0, 1, 0);
+    let mut all = Vec::new();
+    let mut parked = false;
+    while at < 4 && !parked {
+        let act = decide(plan, &walker, step, attempt);
+        if !matches!(act, Act::Panic) {
+            walker.tries += 1;
+        }
+        match act {
+            Act::Move { to, kicks, .. } => {
+                (at, step, attempt) = (to, step + 1, 1);
+                all.extend(kicks);
+            }
+            Act::Throttle(_) => {}
+            Act::Retry(_) | Act::Panic | Act::Fatal => {
+                parked = matches!(act, Act::Fatal) || attempt > STATES[at].1;
+                errors += 1;
+                attempt += 1;
+            }
+        }
+    }
+    let state = STATES.get(at).map_or("Done", |state| state.0);
+    let status = if parked { Status::Parked } else { Status::Ended };
+    let kicked = all.len() as u64;
+    (Fate { state, status, step, attempt, errors, kicked, tries: walker.tries }, all)
+}
