@@ -211,7 +211,7 @@ async fn crashes_at_commits() {
 /// all else must hold.
 #[test]
 fn on_disk_and_on_several_threads() {
-    for (kind, n) in [(Kind::Memory, 3_000), (Kind::Sqlite, 1_500)] {
+    for (kind, n) in [(Kind::Memory, 250), (Kind::Sqlite, 250)] {
         let plan = Plan { seed: 11, depth: 1, steps: 3, delay: 20 };
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
