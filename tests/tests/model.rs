@@ -211,7 +211,7 @@ async fn crashes_at_commits() {
 /// all else must hold.
 #[test]
 fn on_disk_and_on_several_threads() {
-    for (kind, n) in [(Kind::Memory, 250), (Kind::Sqlite, 250)] {
+    for (kind, n) in [(Kind::Memory, 250), (Kind::Sqlite, 100), (Kind::Json, 100)] {
         let plan = Plan { seed: 11, depth: 1, steps: 3, delay: 20 };
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
@@ -253,28 +253,29 @@ fn on_disk_and_on_several_threads() {
 
 #[tokio::test(start_paused = true)]
 async fn crashes_at_commits_on_disk() {
-    for seed in 0..3 {
-        let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000 };
-        let n = [10, 100, 300][usize::try_from(seed).unwrap()];
-        let folder = tempfile::tempdir().unwrap();
-        let (mut run, mut spy, audit) = open_in(Kind::Sqlite.at(folder.path()), plan, n);
-        audit.lock().loose = true;
-        let mut dice = mix(seed ^ 77);
-        let at = Clock::starting_at(START);
-        for last in [[false; 12].as_slice(), &[true]].concat() {
-            // Another handle of the same file: nothing is left of the process before.
-            drop((run, spy));
-            spy = Spy::watched(Kind::Sqlite.at(folder.path()), audit.clone());
-            let jobs = spy.jobs();
-            run = Run::open(spy.clone()).unwrap();
-            audit.opened(at, &jobs);
-            let processor = Processor::new(audit.clone()).clock(at).seed(7);
-            dice = mix(dice);
-            let commits = audit.lock().commits;
-            audit.lock().dies_at = (!last).then_some((commits + 1 + dice / 2 % 40, dice % 2 == 0));
-            let _ = exec(&audit, processor, &mut run).await;
-            audit.check();
+    for (seed, n) in [(0, 10), (1, 100), (2, 300)] {
+        for kind in Kind::DURABLE {
+            let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000 };
+            let folder = tempfile::tempdir().unwrap();
+            let (mut run, mut spy, audit) = open_in(kind.at(folder.path()), plan, n);
+            audit.lock().loose = true;
+            let mut dice = mix(seed ^ 77);
+            let at = Clock::starting_at(START);
+            for last in [[false; 12].as_slice(), &[true]].concat() {
+                // Another handle of the same file: nothing is left of the process before.
+                drop((run, spy));
+                spy = Spy::watched(kind.at(folder.path()), audit.clone());
+                let jobs = spy.jobs();
+                run = Run::open(spy.clone()).unwrap();
+                audit.opened(at, &jobs);
+                let processor = Processor::new(audit.clone()).clock(at).seed(7);
+                dice = mix(dice);
+                let commits = audit.lock().commits;
+                audit.lock().dies_at = (!last).then_some((commits + 1 + dice / 2 % 40, dice % 2 == 0));
+                let _ = exec(&audit, processor, &mut run).await;
+                audit.check();
+            }
+            compare(&spy, plan, n);
         }
-        compare(&spy, plan, n);
     }
 }
