@@ -8,6 +8,7 @@ pub mod lab;
 pub mod spy;
 pub mod stores;
 pub mod walk;
+pub mod web;
 
 use jorb::Timestamp;
 
