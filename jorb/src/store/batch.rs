@@ -1,0 +1,153 @@
+//! What is committed at once.
+use uuid::Uuid;
+
+use super::{Failure, Line, Numbers, Seeding, Story};
+use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
+
+/// A job as a store has it.
+pub struct Record<W: Workflow> {
+    /// The job.
+    pub job: Snapshot<W>,
+    /// The commit that made it so. Together with `ready_at`: its turn.
+    pub seq: u64,
+    /// It is in the side table of jobs that do not move.
+    pub placed: bool,
+    /// The newest line of its history.
+    pub last_line: Option<u64>,
+    /// Its newest error.
+    pub last_error: Option<u64>,
+}
+
+impl<W: Workflow> Clone for Record<W> {
+    fn clone(&self) -> Self {
+        Record { job: self.job.clone(), ..*self }
+    }
+}
+
+impl<W: Workflow> Record<W> {
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing<W> {
+        let Snapshot { state, status, .. } = self.job;
+        Standing { state, status, turn: self.turn(), placed: self.placed }
+    }
+
+    /// Its turn among the jobs of its state and status.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        Turn { ready_at: self.job.ready_at, seq: self.seq }
+    }
+}
+
+/// The order in which jobs of a state start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// When it may start, or since when it stands still.
+    pub ready_at: Timestamp,
+    /// The commit that said so.
+    pub seq: u64,
+}
+
+/// Where a job stands.
+pub struct Standing<W: Workflow> {
+    /// Its state.
+    pub state: StateId<W>,
+    /// Its status.
+    pub status: Status,
+    /// Its turn.
+    pub turn: Turn,
+    /// It is in the side table.
+    pub placed: bool,
+}
+
+impl<W: Workflow> Clone for Standing<W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W: Workflow> Copy for Standing<W> {}
+
+/// What is committed at once.
+pub struct Batch<W: Workflow> {
+    /// Steps that ended, and what an operator did to jobs, in order.
+    pub changes: Vec<Change<W>>,
+    /// New jobs without a parent.
+    pub added: Vec<New<W>>,
+    /// Fresh jobs that are fresh no longer but moving, in order of their ids, which follow each other but for
+    /// holes.
+    pub admitted: Vec<(JobId, StateId<W>)>,
+    /// The next numbers to give out.
+    pub next: Numbers,
+    /// For some limiters, when the next permit is due if none is left over.
+    pub limiters: Vec<(StateId<W>, Timestamp)>,
+    /// The states that an operator has stopped, when that has changed.
+    pub held: Option<Vec<StateId<W>>>,
+    /// A new overall context.
+    pub overall: Option<Saved<W::Overall>>,
+    /// Seeding got further.
+    pub seeding: Option<Seeding>,
+    /// The run takes the identity of the one that was imported.
+    pub identity: Option<(Uuid, Timestamp)>,
+    /// The run stops cleanly, or (`false`) is driven again.
+    pub clean: Option<bool>,
+}
+
+impl<W: Workflow> Batch<W> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(next: Numbers) -> Self {
+        Batch {
+            changes: Vec::new(),
+            added: Vec::new(),
+            admitted: Vec::new(),
+            next,
+            limiters: Vec::new(),
+            held: None,
+            overall: None,
+            seeding: None,
+            identity: None,
+            clean: None,
+        }
+    }
+}
+
+/// What a step, or an operator, makes of one job.
+pub struct Change<W: Workflow> {
+    /// Where the job stood.
+    pub before: Standing<W>,
+    /// The job now.
+    pub now: Record<W>,
+    /// A line of its history.
+    pub line: Option<Line>,
+    /// An error.
+    pub error: Option<Failure>,
+    /// Jobs that it kicked.
+    pub kicks: Vec<New<W>>,
+}
+
+/// A job to make, unless its `once` key is taken.
+pub struct New<W: Workflow> {
+    /// The job. While a run is seeded, new jobs are fresh; later ones are placed or moving.
+    pub record: Record<W>,
+    /// Unique for the record's state.
+    pub once: Option<String>,
+}
+
+/// A job that comes from another store.
+pub struct Restored<W: Workflow> {
+    /// The job; it is placed, whatever its status.
+    pub record: Record<W>,
+    /// What happened to it.
+    pub story: Story,
+    /// The `once` key that it was made with.
+    pub once: Option<OnceKey<W>>,
+}
+
+/// A `once` key: unique per state in which the job was made.
+pub struct OnceKey<W: Workflow> {
+    /// In which state it was made.
+    pub state: StateId<W>,
+    /// The key.
+    pub key: String,
+}
