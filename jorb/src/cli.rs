@@ -208,7 +208,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
             Verb::Report { json: true } => json::write(io.out, &file.read()?.report()?)?,
             Verb::Report { json: false } => write!(io.out, "{}", file.read()?.report()?)?,
             Verb::Redrive(args) => redrive::redrive(file.open_old()?, &args, io.err)?,
-            Verb::Export { file: to } => transfer::export(&mut file.read()?, to.as_deref(), io)?,
+            Verb::Export { file: to } => transfer::export(&file, to.as_deref(), io)?,
             Verb::Import { file: from, check } => transfer::import(&file, &from, check, io.err)?,
             Verb::Hold { state } => hold::set(file.open_old()?, &state, true, io.err)?,
             Verb::Release { state } => hold::set(file.open_old()?, &state, false, io.err)?,

@@ -149,10 +149,10 @@ async fn a_run_can_be_looked_at_while_it_is_driven() {
     assert_eq!(ids(looked.jobs().status(Shown::Ready)).len(), 5);
     let summary = drive(&mut driven, true).await;
     assert_eq!(summary.ended(), 5);
-    // What was opened before shows one moment; opened again, it shows the next.
-    assert_eq!(ids(looked.jobs().status(Shown::Ready)).len(), 5);
-    let mut looked = Run::<Pages>::read(SqliteStore::at(&path)).unwrap();
+    assert_eq!(ids(looked.jobs().status(Shown::Ready)), NONE);
     assert_eq!(ids(looked.jobs().status(Shown::Ended)).len(), 5);
+    assert_eq!(looked.states()[0].ready, 5, "counts are those of when it was opened");
+    let mut looked = Run::<Pages>::read(SqliteStore::at(&path)).unwrap();
     assert!(looked.redrive().retry().is_err(), "it is open to be read");
     assert_eq!(ids(driven.jobs().status(Shown::Parked)), [2, 3]);
 }

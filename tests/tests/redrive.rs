@@ -1,7 +1,7 @@
 //! Redrive: what moves, what stays, and that it is all or nothing.
 use std::{cell::Cell, collections::BTreeSet};
 
-use jorb::{Error, MemoryStore, Shown, store::Batch};
+use jorb::{Error, JobId, MemoryStore, Shown, store::Batch};
 use jorb_tests::{
     spy::{Spy, Watch},
     stores::Kind,
@@ -61,50 +61,54 @@ async fn a_move_counts_as_a_step_and_stands_in_the_history() {
 }
 
 #[tokio::test]
-async fn one_job_that_cannot_go_keeps_all_from_going() {
+async fn one_misfit_at_the_end_keeps_all_from_going() {
     let spy = Spy::watched(Box::new(MemoryStore::new()), Commits::default());
-    let urls: Vec<String> = (0..2000).map(|n| format!("gone{n}")).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let mut run = run(spy.clone(), &urls);
+    let mut run = run(spy.clone(), &["good"; 2500]);
+    run.set_held("Parse", true).unwrap();
     let _ = drive(&mut run, true).await;
-    // The last job to be looked at is one that has no HTML.
-    assert_eq!(
-        run.redrive().state("Gone").unwrap().limit(1999).to_state("Parse", Some(r#"{"html":""}"#)).unwrap(),
-        1999
-    );
-    let last = run.jobs().in_state::<pages::Gone>().into_iter().next().unwrap().unwrap().id();
-    let _ = drive(&mut run, true).await;
-    assert_eq!(run.redrive().job(last).unwrap().to_state("Done", None).unwrap(), 1);
+    run.set_held("Parse", false).unwrap();
+    run.add(seed("good")).unwrap();
+    // All have HTML but the last one.
+    let (commits, states) = (spy.watch().0, run.states());
+    let error = run.redrive().status(Shown::Ready).to_state("Parse", None).unwrap_err();
+    assert!(matches!(error, Error::StateData { job: JobId(2500), state: "Parse", .. }), "{error}");
+    assert_eq!((spy.watch().0, run.states()), (commits, states), "nothing was committed");
+    assert_eq!(run.redrive().status(Shown::Ready).limit(2500).to_state("Parse", None).unwrap(), 2500);
+    assert_eq!(spy.watch().0 - commits, 3, "in batches");
+    assert_eq!(drive(&mut run, true).await.jobs("Done"), 2501);
+}
 
+#[tokio::test]
+async fn data_that_does_not_fit_is_refused() {
+    let spy = Spy::watched(Box::new(MemoryStore::new()), Commits::default());
+    let mut run = run(spy.clone(), &["good", "gone"]);
+    let _ = drive(&mut run, true).await;
     let commits = spy.watch().0;
-    let states = run.states();
     for data in [None, Some(r#"{"html":7}"#), Some("{"), Some("{}"), Some("null")] {
         let error = run.redrive().state("Done").unwrap().to_state("Parse", data).unwrap_err();
         assert!(matches!(error, Error::StateData { state: "Parse", .. }), "{error}");
     }
-    let error = run.redrive().state("Done").unwrap().to_state("Fetch", Some(r#"{"html":""}"#)).unwrap_err();
+    let error = run.redrive().state("Done").unwrap().to_state("Fetch", Some("{}")).unwrap_err();
     assert!(error.to_string().contains("it has no fields"), "{error}");
     assert!(matches!(run.redrive().to_state("Prase", None), Err(Error::NoSuchState(_))));
-    assert_eq!((spy.watch().0, run.states()), (commits, states), "nothing was committed");
+    assert_eq!(spy.watch().0, commits);
+    let good = Some(r#"{"html":"<p>"}"#);
+    assert_eq!(run.redrive().state("Done").unwrap().to_state("Parse", good).unwrap(), 1);
+    let job = run.jobs().in_state::<pages::Parse>().into_iter().next().unwrap().unwrap();
+    assert_eq!((job.id(), job.state.html.as_str()), (JobId(0), "<p>"));
 }
 
 #[tokio::test]
-async fn the_last_misfit_of_many_is_found_before_the_first_change() {
-    let spy = Spy::watched(Box::new(MemoryStore::new()), Commits::default());
-    let urls: Vec<String> = (0..3000).map(|n| format!("bad{n}")).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let mut run = run(spy.clone(), &urls);
+async fn a_typed_move_is_tried_on_all_before_the_first_one_moves() {
+    let mut run = run(MemoryStore::new(), &["bad"; 5]);
     let _ = drive(&mut run, true).await;
-    // One of them is parked with fields that others lack: all are tried in the state of the one.
-    let commits = spy.watch().0;
     let seen = Cell::new(0);
     let result = run.redrive().in_state::<pages::Fetch>().to(|_, _| {
         seen.set(seen.get() + 1);
         pages::Parse { html: String::new() }
     });
-    assert_eq!((result.unwrap(), seen.get()), (3000, 6000), "each is checked, then changed");
-    assert_eq!(spy.watch().0 - commits, 3, "in batches");
-    assert_eq!(drive(&mut run, true).await.jobs("Done"), 3000);
+    assert_eq!((result.unwrap(), seen.get()), (5, 10));
+    assert_eq!(drive(&mut run, true).await.jobs("Done"), 5);
 }
 
 #[tokio::test]

@@ -9,17 +9,18 @@ use super::{RunFile, Streams};
 use crate::{BoxError, Error, Run, Workflow};
 
 pub(super) fn export<W: Workflow>(
-    run: &mut Run<W>,
+    file: &RunFile<W>,
     to: Option<&Path>,
     io: &mut Streams<'_>,
 ) -> Result<(), BoxError> {
+    let (mut run, _copy) = file.of_one_moment()?;
     let Some(path) = to.filter(|path| *path != Path::new("-")) else {
         run.export(&mut *io.out)?;
         return Ok(());
     };
-    let mut file = BufWriter::new(File::create(path).map_err(Error::disk(path, "write the export"))?);
-    let jobs = run.export(&mut file)?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(Error::disk(path, "write the export"))?;
+    let mut out = BufWriter::new(File::create(path).map_err(Error::disk(path, "write the export"))?);
+    let jobs = run.export(&mut out)?;
+    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(Error::disk(path, "write the export"))?;
     writeln!(io.err, "{jobs} jobs exported to {}", path.display())?;
     Ok(())
 }

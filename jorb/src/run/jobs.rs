@@ -16,8 +16,9 @@ pub enum AnyState {}
 
 /// Jobs to iterate over: [`Run::jobs`].
 ///
-/// They are read page by page, so a run of any size will do. Jobs that ended or are parked come in the order in which
-/// they did, as of when the run was opened; others in the order of their numbers.
+/// They are read page by page, so a run of any size will do; while another process drives the run, each page is of its
+/// own moment. Jobs of which you say that they ended or are parked come in the order in which they did; others in the
+/// order of their numbers.
 #[must_use = "it does nothing before it is iterated over"]
 pub struct Jobs<'r, W: Workflow, S = AnyState> {
     pub(super) run: &'r mut Run<W>,

@@ -186,7 +186,7 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
         let most = std::mem::replace(&mut filter.limit, u64::MAX);
         let (now, fresh) = (run.header.now(), run.header.fresh.next..run.header.fresh.end);
         let each = |run: &mut Run<W>, on_change: &mut dyn FnMut(&mut Run<W>, _) -> Result<(), Error>| {
-            let mut walk = Walk::new(filter.clone(), &run.header);
+            let mut walk = Walk::new(filter.clone(), &run.header).fenced(&run.header);
             let mut n = 0;
             while n < most {
                 let store = run.store.as_mut().ok_or(Error::Away)?;

@@ -36,7 +36,7 @@ pub(super) struct Walk<W: Workflow> {
     filter: Filter<W>,
     held: Vec<StateId<W>>,
     now: Timestamp,
-    /// The first commit after the walk began: a job that is moved along its own line is not met again.
+    /// Jobs that were changed by this commit or a later one are not met in a line.
     fence: u64,
     page: VecDeque<Record<W>>,
     source: Source<W>,
@@ -90,10 +90,16 @@ impl<W: Workflow> Walk<W> {
             filter,
             held: header.held.clone(),
             now: header.now(),
-            fence: header.next.seq,
+            fence: u64::MAX,
             page: VecDeque::new(),
             source,
         }
+    }
+
+    /// As of now: a job that is changed during the walk and comes back to its line is not met again.
+    pub(super) fn fenced(mut self, header: &Header<W>) -> Self {
+        self.fence = header.next.seq;
+        self
     }
 
     /// The next job, and how it stands.

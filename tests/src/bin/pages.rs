@@ -28,9 +28,9 @@ struct Flags {
 fn main() -> ExitCode {
     jorb::cli::Program::<Pages, Flags>::new()
         .store(|flags| flags.work.join("pages.jorb"))
-        .app(|flags| match flags.broken {
-            true => Err("there is no web"),
-            false => Ok(Web { refuses: !flags.healed, slow: Duration::from_millis(flags.slow) }),
+        .app(|flags| {
+            let web = Web { refuses: !flags.healed, slow: Duration::from_millis(flags.slow) };
+            if flags.broken { Err("there is no web") } else { Ok(web) }
         })
         .seed(|flags, run| {
             run.seed((), |jobs| {

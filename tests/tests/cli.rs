@@ -1,0 +1,243 @@
+//! The command line, as a process.
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pages");
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--work").arg(self.0.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Standard output of a command that is to end with this code.
+    fn out(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {err}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error of a command that is to end with this code.
+    fn err(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().into()
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.out(0, &["status", "--json"])).unwrap()
+    }
+
+    /// Starts a run of slow pages, and waits until some are through.
+    fn driven(&self) -> Driven {
+        let args = ["--good", "100000", "--slow", "5", "--bad", "0", "run", "--quiet"];
+        let driven = Driven(self.command(&args).stderr(Stdio::null()).spawn().unwrap());
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let output = self.run(&["status", "--json"]);
+            let done = serde_json::from_slice::<Value>(&output.stdout).ok();
+            if done.is_some_and(|status| status["states"]["Done"].as_u64() > Some(0)) {
+                return driven;
+            }
+            assert!(Instant::now() < until, "it does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A process that ends with the test.
+struct Driven(Child);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn status_as_json_has_every_state_in_order_with_all_its_jobs() {
+    let place = Place::new();
+    place.out(3, &["run", "-q"]);
+    let text = place.out(0, &["status", "--json"]);
+    let start = r#"{"states":{"Fetch":2,"Parse":0,"Done":3,"Gone":1},"parked":2,"complete":true,"#;
+    assert!(text.starts_with(start), "{text}");
+    let status = place.status();
+    assert_eq!((&status["jobs"], &status["held"], &status["seeded"]), (&json!(6), &json!([]), &json!(true)));
+    place.err(0, &["redrive"]);
+    place.err(0, &["hold", "Fetch"]);
+    let status = place.status();
+    assert_eq!(
+        (&status["parked"], &status["complete"], &status["held"]),
+        (&json!(0), &json!(false), &json!(["Fetch"]))
+    );
+    assert_eq!(status["states"]["Fetch"], 2);
+    assert!(place.out(0, &["status"]).contains("2 held"));
+}
+
+#[test]
+fn exit_codes_tell_how_a_run_ended() {
+    let place = Place::new();
+    assert!(place.err(1, &["status"]).contains("there is no run here"));
+    assert!(place.err(1, &["redrive"]).contains("there is no run here"));
+    assert!(place.err(1, &["hold", "Fetch"]).contains("there is no run here"));
+    assert!(!Path::new(&place.path("pages.jorb")).exists(), "only `run` and `import` make one");
+    assert_eq!(place.err(1, &["--broken"]), "error: there is no web\n");
+    place.out(4, &["run", "--first", "1", "--quiet"]);
+    place.out(3, &["--quiet"]);
+    place.out(2, &["runn"]);
+    place.out(2, &["--no-such-flag"]);
+    place.out(2, &["jobs", "--status", "broken"]);
+    place.out(2, &["redrive", "--data", "{}"]);
+    place.out(2, &["--first", "1", "status"]);
+    place.out(0, &["--help"]);
+    assert!(place.err(1, &["hold", "Fetsh"]).contains("did you mean `Fetch`?"));
+    place.err(0, &["redrive"]);
+    place.out(0, &["--healed", "-q"]);
+    place.out(0, &["run", "--healed", "-q"]);
+    let place = Place::new();
+    place.out(3, &["--bad", "500", "--slow", "5", "--max-parked", "10", "-q"]);
+    assert!(place.status()["parked"].as_u64() < Some(500), "it stopped");
+}
+
+#[test]
+fn nothing_is_printed_when_quiet_and_the_summary_when_not() {
+    let place = Place::new();
+    assert_eq!(place.err(3, &["-q"]), "");
+    assert!(place.err(3, &["run"]).ends_with("  Fetch  2 parked\n  Done   3 ended\n  Gone   1 ended\n"));
+}
+
+#[test]
+fn jobs_are_listed_filtered_and_shown() {
+    let place = Place::new();
+    place.out(3, &["-q"]);
+    let list = place.out(0, &["jobs"]);
+    assert_eq!(list.lines().count(), 7, "{list}");
+    assert!(list.starts_with("JOB  STATE  STATUS   TRY  SINCE OR DUE"), "{list}");
+    let parked = place.out(0, &["jobs", "--status", "parked", "--error", "host 2", "--json"]);
+    let parked: Value = serde_json::from_str(&parked).unwrap();
+    assert_eq!((&parked["job"], &parked["context"]), (&json!(2), &json!({"url": "bad0"})));
+    assert_eq!(parked["error"], "connection refused by host 2 after 31 ms");
+    assert_eq!(place.out(0, &["jobs", "--state", "Gone", "--limit", "1"]).lines().count(), 2);
+    assert_eq!(place.out(0, &["jobs", "--state", "Parse"]), "");
+
+    let job: Value = serde_json::from_str(&place.out(0, &["jobs", "0->1", "--json"])).unwrap();
+    assert_eq!((&job["path"], &job["data"]), (&json!("0->1"), &json!({"status": 404})));
+    assert_eq!((&job["history"][0]["from"], &job["history"][0]["to"]), (&json!("Fetch"), &json!("Gone")));
+    let shown = place.out(0, &["jobs", "2"]);
+    assert!(shown.contains("errors in Fetch") && shown.contains("attempt 1: connection refused"), "{shown}");
+    assert_eq!(place.err(1, &["jobs", "0->9"]), "error: there is no job 0->9\n");
+    place.out(2, &["jobs", "2", "--state", "Fetch"]);
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_bad_data_neither() {
+    let place = Place::new();
+    place.out(3, &["-q"]);
+    let before = place.out(0, &["export"]);
+    assert_eq!(place.err(0, &["redrive", "--dry-run"]), "2 jobs would run again\n");
+    let dry = ["redrive", "--from", "Gone", "--to", "Fetch", "--dry-run"];
+    assert_eq!(place.err(0, &dry), "1 job would move to `Fetch`\n");
+    let misfit = place.err(1, &["redrive", "--from", "Gone", "--to", "Parse"]);
+    assert!(misfit.contains("cannot go to `Parse`") && misfit.contains("missing field `html`"), "{misfit}");
+    place.err(1, &["redrive", "--from", "Done", "--to", "Gone", "--data", r#"{"status":"x"}"#]);
+    assert!(place.err(1, &["redrive", "--from", "Gone"]).contains("say where they go with `--to`"));
+    assert_eq!(place.out(0, &["export"]), before);
+
+    let data = ["redrive", "--from", "Gone", "--to", "Parse", "--data", r#"{"html":"<p>"}"#];
+    assert_eq!(place.err(0, &data), "1 job moved to `Parse`\n");
+    assert_eq!(place.err(0, &["redrive", "--job", "3"]), "1 job will run again\n");
+    place.out(0, &["redrive"]);
+    place.out(0, &["--healed", "-q"]);
+    assert_eq!(place.status()["states"], json!({"Fetch": 0, "Parse": 0, "Done": 6, "Gone": 0}));
+}
+
+#[test]
+fn a_run_goes_through_json_lines_into_a_json_file() {
+    let place = Place::new();
+    place.out(3, &["-q"]);
+    let (lines, json) = (place.path("run.jsonl"), place.path("run.json"));
+    assert!(place.err(0, &["export", &lines]).starts_with("6 jobs exported to "));
+    assert_eq!(place.err(0, &["--store", &json, "import", &lines, "--check"]), "6 jobs are good\n");
+    assert!(!Path::new(&json).exists());
+    place.err(0, &["--store", &json, "import", &lines]);
+    assert!(place.err(1, &["--store", &json, "import", &lines]).contains("already has jobs"));
+    let there = place.out(0, &["jobs"]);
+    assert_eq!(place.out(0, &["jobs", "--store", &json]), there);
+    place.err(0, &["--store", &json, "redrive"]);
+    place.out(0, &["--store", &json, "--healed", "-q"]);
+    assert_eq!(place.out(0, &["jobs"]), there, "the other one stays as it is");
+    std::fs::write(&lines, "{}\n").unwrap();
+    assert!(place.err(1, &["--store", &place.path("no.json"), "import", &lines]).contains("line 1"));
+}
+
+#[test]
+fn graph_report_and_commands_of_the_program() {
+    let place = Place::new();
+    assert!(place.out(0, &["graph"]).starts_with("stateDiagram-v2\n    [*] --> Fetch\n"));
+    assert!(place.out(0, &["graph", "--text"]).starts_with(">  Fetch  -> Parse, Gone\n"));
+    assert_eq!(place.out(0, &["where"]).trim(), place.path("pages.jorb"));
+    assert!(place.out(0, &["--help"]).contains("Say where the run is"));
+    place.out(3, &["-q"]);
+    let report = place.out(0, &["report"]);
+    assert!(report.contains("  redrive --from Fetch  tries 2 parked jobs again\n"), "{report}");
+    let report: Value = serde_json::from_str(&place.out(0, &["report", "--json"])).unwrap();
+    assert_eq!(report["states"][0]["reasons"][0]["jobs"], 2);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let place = Place::new();
+    place.out(3, &["-q", "--good", "5000"]);
+    for args in [&["jobs"][..], &["jobs", "--json"], &["export"]] {
+        let mut jobs = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut some = [0; 100];
+        jobs.stdout.take().unwrap().read_exact(&mut some).unwrap();
+        let output = jobs.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn while_a_process_drives_the_run_it_can_be_looked_at_but_not_changed() {
+    let place = Place::new();
+    let driven = place.driven();
+    place.out(0, &["status"]);
+    place.out(0, &["report"]);
+    assert_eq!(place.out(0, &["jobs", "--status", "ended", "--limit", "1"]).lines().count(), 2);
+    place.out(0, &["jobs", "0"]);
+    let in_use = format!("is in use by process {}", driven.0.id());
+    for args in [&["redrive"][..], &["hold", "Fetch"], &["run"]] {
+        let error = place.err(1, args);
+        assert!(error.contains(&in_use), "{error}");
+    }
+    let (lines, copy) = (place.path("x.jsonl"), place.path("x.jorb"));
+    place.err(0, &["export", &lines]);
+    let all_good = place.err(0, &["--store", &copy, "import", &lines, "--check"]);
+    assert!(all_good.ends_with(" jobs are good\n"), "{all_good}");
+    let left = std::fs::read_dir(place.0.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!left.into_iter().any(|name| name.to_string_lossy().contains("export-")), "the copy is gone");
+}
