@@ -1,6 +1,8 @@
 //! An independent account of a run of [`Walk`]: fed by every commit and every start, it checks the invariants.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fs::File,
+    io::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,6 +46,8 @@ pub struct Account {
     pub loose: bool,
     /// How much later than allowed a step may start, on a real clock.
     pub late: Duration,
+    /// Where starts are written down for others.
+    pub log: Option<File>,
     /// What was found wrong.
     pub wrong: Vec<String>,
 }
@@ -74,6 +78,7 @@ impl Audit {
     pub fn start(&self, state: &'static str, job: JobId, key: &str, attempt: u32) -> Inside {
         let mut account = self.lock();
         account.started(state, job, key, attempt);
+        account.end_if_wrong();
         Inside(self.clone(), job)
     }
 
@@ -108,6 +113,14 @@ impl Audit {
 }
 
 impl Account {
+    /// A process that may be killed any time says at once what is wrong.
+    fn end_if_wrong(&self) {
+        if self.log.is_some() && !self.wrong.is_empty() {
+            eprintln!("{:#?}", self.wrong);
+            std::process::exit(3);
+        }
+    }
+
     fn know(&mut self, record: &Record<Walk>) {
         let job = &record.job;
         let known =
@@ -123,6 +136,11 @@ impl Account {
 
     fn started(&mut self, state: &'static str, job: JobId, key: &str, attempt: u32) {
         self.steps += 1;
+        if let Some(log) = &mut self.log {
+            let step = key.rsplit('/').next().unwrap_or_default();
+            log.write_all(format!("{job} {step} {attempt} {state}\n").as_bytes())
+                .expect("the log can be written");
+        }
         let wrong = &mut self.wrong;
         let Some(known) = self.jobs.get(&job) else {
             return wrong.push(format!("{job} started before it was committed"));
@@ -256,6 +274,7 @@ impl Watch<Walk> for Audit {
     fn after(&mut self, batch: &Batch<Walk>, dropped: &[JobId]) -> Result<(), Error> {
         let mut account = self.lock();
         account.committed(batch, dropped);
+        account.end_if_wrong();
         let dead = account.dies_at.is_some_and(|(at, _)| account.commits >= at);
         if dead { Err(disk_full()) } else { Ok(()) }
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jorb::{Active, Kicks, Status, Transition, prelude::*};
+use jorb::{Active, Error, Kicks, Run, Saved, Status, Transition, prelude::*, store::Record};
 
 use crate::audit::Audit;
 
@@ -19,6 +19,8 @@ pub struct Plan {
     pub steps: u64,
     /// Longest delay, in milliseconds.
     pub delay: u64,
+    /// Some go through `D`, where starts are slow.
+    pub slow: bool,
 }
 
 /// A job knows itself by a number that does not depend on the order of things.
@@ -177,7 +179,8 @@ fn decide(plan: Plan, job: &Walker, step: u64, attempt: u32) -> Act {
                 4
             } else {
                 // Few go where starts are slow.
-                [0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 3][usize::try_from(mix(hash ^ 2) % 11).expect("small")]
+                [0, 0, 1, 1, 1, 1, 1, 1, 1, 2, if plan.slow { 3 } else { 1 }]
+                    [usize::try_from(mix(hash ^ 2) % 11).expect("small")]
             };
             Act::Move { to, after: delay(mix(hash ^ 3)), kicks: children(plan, job, hash) }
         }
@@ -190,7 +193,7 @@ fn children(plan: Plan, job: &Walker, hash: u64) -> Vec<Child> {
     }
     let child = |n: u64| {
         let hash = mix(hash ^ mix(n));
-        let to = usize::try_from(mix(hash) % 12 / 2).expect("small").min(4);
+        let to = [0, 1, 2, 1, 4, 4][usize::try_from(mix(hash) % 6).expect("small")];
         // Whoever kicks a job with a key kicks the same job.
         let once = hash.is_multiple_of(4).then(|| mix(hash ^ 5) % 50);
         let me = once.map_or(hash, |key| mix(key ^ mix(to as u64) ^ plan.seed));
@@ -215,6 +218,49 @@ pub struct Fate {
 /// The seeds of a run: even ones start in `A`, odd ones in `B`.
 pub fn seeds(n: u64) -> impl Iterator<Item = Walker> {
     (0..n).map(|n| Walker { me: mix(n), depth: 0, tries: 0 })
+}
+
+/// Fills a new run.
+pub fn seed(run: &mut Run<Walk>, plan: Plan, n: u64) -> Result<bool, Error> {
+    run.seed(plan, |jobs| {
+        seeds(n).enumerate().try_for_each(|(i, walker)| match i % 2 {
+            0 => jobs.add(Kick::new(walk::A, walker)),
+            _ => jobs.add(Kick::new(walk::B { of: walker.me }, walker)),
+        })
+    })
+}
+
+/// What a store's job knows of itself.
+pub fn walker(record: &Record<Walk>) -> Walker {
+    match &record.job.context {
+        Saved::Value(walker) => walker.as_ref().clone(),
+        Saved::Json(text) => serde_json::from_str(text).expect("it was written"),
+        Saved::Nothing => unreachable!("every job has one"),
+    }
+}
+
+/// Panics unless of each job has become what must.
+pub fn check_fates(jobs: &[Record<Walk>], plan: Plan, n: u64) {
+    let fate = |record: &Record<Walk>| {
+        let (job, walker) = (&record.job, walker(record));
+        let fate = Fate {
+            state: job.state.name(),
+            status: job.status,
+            step: job.step,
+            attempt: job.attempt,
+            errors: job.errors,
+            kicked: job.kicked,
+            tries: walker.tries,
+        };
+        (walker.me, fate)
+    };
+    let found: BTreeMap<_, _> = jobs.iter().map(fate).collect();
+    assert_eq!(jobs.len(), found.len(), "a job was doubled");
+    let expected = fates(plan, n);
+    for (me, fate) in &expected {
+        assert_eq!(found.get(me), Some(fate), "{me}");
+    }
+    assert_eq!(found.len(), expected.len());
 }
 
 /// What must become of all jobs, by their own numbers.

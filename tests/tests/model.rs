@@ -1,14 +1,14 @@
 //! Random workflows under random operators, against an interpreter that does one job after the other.
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jorb::store::BoxStore;
-use jorb::{Clock, Ending, Listener, MemoryStore, Overview, Processor, Run, Saved, Summary, prelude::*};
+use jorb::{Clock, Ending, Listener, MemoryStore, Overview, Processor, Run, Summary};
 use jorb_tests::{
     START,
     audit::Audit,
     spy::Spy,
     stores::Kind,
-    walk::{Fate, Plan, STATES, Walk, Walker, fates, mix, seeds, walk},
+    walk::{Plan, STATES, Walk, check_fates, mix, seed},
 };
 use tokio::time::sleep;
 
@@ -22,13 +22,7 @@ fn open_in(store: BoxStore<Walk>, plan: Plan, n: u64) -> (Run<Walk>, Store, Audi
     let audit = Audit::default();
     let spy = Spy::watched(store, audit.clone());
     let mut run = Run::open(spy.clone()).unwrap();
-    run.seed(plan, |jobs| {
-        seeds(n).enumerate().try_for_each(|(i, walker)| match i % 2 {
-            0 => jobs.add(Kick::new(walk::A, walker)),
-            _ => jobs.add(Kick::new(walk::B { of: walker.me }, walker)),
-        })
-    })
-    .unwrap();
+    seed(&mut run, plan, n).unwrap();
     (run, spy, audit)
 }
 
@@ -64,40 +58,7 @@ async fn exec(
     }
 }
 
-fn found(spy: &Store) -> BTreeMap<u64, Fate> {
-    let fate = |record: jorb::store::Record<Walk>| {
-        let job = record.job;
-        let walker: Walker = match &job.context {
-            Saved::Value(walker) => walker.as_ref().clone(),
-            Saved::Json(text) => serde_json::from_str(text).unwrap(),
-            Saved::Nothing => unreachable!(),
-        };
-        let fate = Fate {
-            state: job.state.name(),
-            status: job.status,
-            step: job.step,
-            attempt: job.attempt,
-            errors: job.errors,
-            kicked: job.kicked,
-            tries: walker.tries,
-        };
-        (walker.me, fate)
-    };
-    let jobs = spy.jobs();
-    let (n, found) = (jobs.len(), jobs.into_iter().map(fate).collect::<BTreeMap<_, _>>());
-    assert_eq!(n, found.len(), "a job was doubled");
-    found
-}
-
-fn compare(spy: &Store, plan: Plan, n: u64) {
-    let (found, expected) = (found(spy), fates(plan, n));
-    for (me, fate) in &expected {
-        assert_eq!(found.get(me), Some(fate), "{me}");
-    }
-    assert_eq!(found.len(), expected.len());
-}
-
-const PLAN: Plan = Plan { seed: 1, depth: 1, steps: 4, delay: 60_000 };
+const PLAN: Plan = Plan { seed: 1, depth: 1, steps: 4, delay: 60_000, slow: true };
 
 #[tokio::test(start_paused = true)]
 async fn an_undisturbed_run() {
@@ -108,7 +69,7 @@ async fn an_undisturbed_run() {
         let summary = exec(&audit, processor, &mut run).await.unwrap();
         audit.check();
         assert_eq!(summary.ending, Ending::Complete);
-        compare(&spy, plan, n);
+        check_fates(&spy.jobs(), plan, n);
     }
 }
 
@@ -116,13 +77,13 @@ async fn an_undisturbed_run() {
 #[tokio::test(start_paused = true)]
 async fn lines_longer_than_memory() {
     for seed in 0..2 {
-        let plan = Plan { seed, depth: 0, steps: 4, delay: 3_600_000 };
+        let plan = Plan { seed, depth: 0, steps: 4, delay: 3_600_000, slow: true };
         let (mut run, spy, audit) = open(plan, 4_000);
         let processor = processor(&audit, &spy, Clock::starting_at(START));
         let summary = exec(&audit, processor, &mut run).await.unwrap();
         audit.check();
         assert_eq!(summary.ending, Ending::Complete);
-        compare(&spy, plan, 4_000);
+        check_fates(&spy.jobs(), plan, 4_000);
     }
 }
 
@@ -174,7 +135,7 @@ async fn a_restless_operator() {
         let summary = exec(&audit, processor, &mut run).await.unwrap();
         audit.check();
         assert_eq!(summary.ending, Ending::Complete, "{summary}");
-        compare(&spy, plan, n);
+        check_fates(&spy.jobs(), plan, n);
     }
 }
 
@@ -203,7 +164,7 @@ async fn crashes_at_commits() {
         let summary = exec(&audit, processor, &mut run).await.unwrap();
         audit.check();
         assert_eq!(summary.ending, Ending::Complete);
-        compare(&spy, plan, n);
+        check_fates(&spy.jobs(), plan, n);
     }
 }
 
@@ -212,7 +173,7 @@ async fn crashes_at_commits() {
 #[test]
 fn on_disk_and_on_several_threads() {
     for (kind, n) in [(Kind::Memory, 250), (Kind::Sqlite, 100), (Kind::Json, 100)] {
-        let plan = Plan { seed: 11, depth: 1, steps: 3, delay: 20 };
+        let plan = Plan { seed: 11, depth: 1, steps: 3, delay: 20, slow: true };
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
         drop(run);
@@ -247,7 +208,7 @@ fn on_disk_and_on_several_threads() {
             audit.check();
             assert!(!last || summary.ending == Ending::Complete, "{summary}");
         }
-        compare(&spy, plan, n);
+        check_fates(&spy.jobs(), plan, n);
     }
 }
 
@@ -255,7 +216,7 @@ fn on_disk_and_on_several_threads() {
 async fn crashes_at_commits_on_disk() {
     for (seed, n) in [(0, 10), (1, 100), (2, 300)] {
         for kind in Kind::DURABLE {
-            let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000 };
+            let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000, slow: true };
             let folder = tempfile::tempdir().unwrap();
             let (mut run, mut spy, audit) = open_in(kind.at(folder.path()), plan, n);
             audit.lock().loose = true;
@@ -275,7 +236,7 @@ async fn crashes_at_commits_on_disk() {
                 let _ = exec(&audit, processor, &mut run).await;
                 audit.check();
             }
-            compare(&spy, plan, n);
+            check_fates(&spy.jobs(), plan, n);
         }
     }
 }
