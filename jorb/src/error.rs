@@ -109,6 +109,16 @@ pub enum Error {
         /// Why.
         source: Unreadable,
     },
+    /// Of all jobs that were looked at, none fits today's types: parking each of them would help nobody.
+    #[error("{path}: the saved jobs do not fit today's types: {source} (looked at jobs {jobs}); give new fields a `#[serde(default)]`, or go back to the program that wrote them", path = path.display(), jobs = Ids(jobs))]
+    UnreadableJobs {
+        /// The file.
+        path: PathBuf,
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// What is wrong with the first of them.
+        source: Unreadable,
+    },
     /// The iterator or closure that seeds the run failed; the run is still unseeded.
     #[error("seeding failed, the run is still unseeded: {0}")]
     Seed(#[source] BoxError),
@@ -124,16 +134,6 @@ pub enum Error {
     /// There is no state of this name.
     #[error("there is no state `{}`{}", .0.name, Nearest(.0.nearest))]
     NoSuchState(UnknownState),
-    /// Jobs can only be added in initial states.
-    #[error(
-        "jobs cannot be added in state `{state}`: it is not initial; mark the variant `#[state(initial, ..)]`, or use one of: {initial}"
-    )]
-    NotInitial {
-        /// The state.
-        state: &'static str,
-        /// Those that are.
-        initial: String,
-    },
     /// A job cannot be moved to a state without the state's fields.
     #[error("job {job} cannot go to `{state}`: {source}; give the fields of the state as JSON")]
     StateData {
@@ -179,6 +179,17 @@ impl fmt::Display for List<'_> {
             let comma = if i == 0 { "" } else { ", " };
             let s = if *jobs == 1 { "" } else { "s" };
             write!(f, "{comma}`{name}` ({jobs} job{s}{})", Nearest(*nearest))?;
+        }
+        Ok(())
+    }
+}
+
+struct Ids<'a>(&'a [JobId]);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, id) in self.0.iter().enumerate() {
+            write!(f, "{}{id}", if i == 0 { "" } else { ", " })?;
         }
         Ok(())
     }

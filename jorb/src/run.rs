@@ -9,6 +9,7 @@ use crate::{
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
 };
 
+mod check;
 mod counts;
 mod job;
 mod jobs;
@@ -40,6 +41,9 @@ pub struct Run<W: Workflow> {
 
 impl<W: Workflow> Run<W> {
     /// Opens the run in `store`, or makes a new one: the same call in both cases.
+    ///
+    /// What does not belong to this workflow is refused before anything is changed: another workflow's run, jobs in
+    /// unknown states, contexts that do not fit today's types.
     pub fn open(store: impl Store<W>) -> Result<Self, Error> {
         Run::open_boxed(Box::new(store), Access::Drive)
     }
@@ -50,6 +54,12 @@ impl<W: Workflow> Run<W> {
     }
 
     pub(crate) fn open_boxed(mut store: BoxStore<W>, access: Access) -> Result<Self, Error> {
+        if access == Access::Drive {
+            // To drive a run changes it, if only the name of a state: look first.
+            if let Ok(header) = store.open(Access::Read) {
+                check::sample(&mut store, &header)?;
+            }
+        }
         let mut header = store.open(access)?;
         if header.seeding == Seeding::Begun && access == Access::Drive {
             store.clear()?;

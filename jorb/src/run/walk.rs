@@ -60,22 +60,17 @@ enum Source<W: Workflow> {
 
 /// Jobs that ended or are parked are found in their lines; for others, all are looked at.
 fn source<W: Workflow>(filter: &Filter<W>) -> Source<W> {
-    let all = Source::All { from: JobId(0) };
     let ends = |state: &StateId<W>| state.spec().terminal();
     let status = match (filter.status, filter.state) {
         (Some(Shown::Parked), _) => Status::Parked,
         (Some(Shown::Ended), _) => Status::Ended,
         (None, Some(state)) if ends(&state) => Status::Ended,
-        _ => return all,
+        _ => return Source::All { from: JobId(0) },
     };
     let lines = match filter.state {
         Some(state) => VecDeque::from([state]),
         None => StateId::all().filter(|state| ends(state) == (status == Status::Ended)).collect(),
     };
-    // Those that were seeded at their end are in no line.
-    if status == Status::Ended && lines.iter().any(|state| state.spec().initial) {
-        return all;
-    }
     Source::Lines { states: lines, status, after: None }
 }
 
