@@ -75,7 +75,8 @@ impl Progress {
         let target = || {
             let stderr = std::io::stderr();
             if stderr.is_terminal() {
-                Target::Screen(Screen::on(Term::buffered_stderr(), console::colors_enabled_stderr()))
+                let size = || Term::stderr().size();
+                Target::Screen(Screen::on(stderr, size, console::colors_enabled_stderr()))
             } else {
                 Target::Lines(Box::new(stderr))
             }
@@ -134,7 +135,7 @@ impl Board {
             let elapsed = started.elapsed();
             meter.update(elapsed, &overview);
             match &mut target {
-                Target::Screen(screen) => screen.draw(&overview, &meter, elapsed, ended),
+                Target::Screen(screen) => screen.draw(&overview, &meter, elapsed),
                 Target::Lines(out) if ended || elapsed >= next_line => {
                     next_line = elapsed + plain::interval(elapsed);
                     // Nobody is to be told when nobody listens.

@@ -19,6 +19,8 @@ pub struct Overview {
     pub states: Vec<StateOverview>,
     /// How often a service pushed back, since this process drives the run.
     pub throttles: u64,
+    /// Why no step starts any more, from when none does.
+    pub ending: Option<Ending>,
     /// Steps that ended and are not durable yet.
     #[serde(skip)]
     pub uncommitted: u64,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::{
     meter::{Meter, all, ended},
     short,
+    table::steps_to_wait_for,
 };
 use crate::Overview;
 
@@ -36,6 +37,9 @@ pub(super) fn line(overview: &Overview, meter: &Meter, elapsed: Duration) -> Str
     parts.push(format!("{} elapsed", short::time(elapsed)));
     if let Some(left) = meter.left(overview).filter(|left| !left.is_zero()) {
         parts.push(format!("{} left", short::time(left)));
+    }
+    if steps_to_wait_for(overview).is_some() {
+        parts.insert(0, "stopping".into());
     }
     parts.join(", ")
 }

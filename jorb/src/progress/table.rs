@@ -5,7 +5,7 @@ use super::{
     meter::{Meter, all, ended, to_do},
     short,
 };
-use crate::{Overview, StateOverview};
+use crate::{Ending, Overview, StateOverview};
 
 /// Names are cut to this if there is no room for more.
 const NAME: usize = 12;
@@ -35,7 +35,7 @@ pub(super) fn lines(
     // The last column is left free: some terminals begin a new line once it is filled.
     let layout = Layout::new(overview, width.saturating_sub(1), colours);
     let mut lines = vec![layout.head()];
-    // The heading, the line of the whole run, and the cursor need a row each.
+    // The heading, the line of the whole run, and the cursor below it need a row each.
     let room = height.saturating_sub(3);
     let mut states: Vec<usize> = (0..overview.states.len()).collect();
     if states.len() > room {
@@ -45,6 +45,12 @@ pub(super) fn lines(
     lines.extend(states.into_iter().map(|i| layout.state(i, &overview.states[i], meter)));
     lines.push(layout.run(overview, meter, elapsed));
     lines
+}
+
+/// After a stop: those in flight.
+pub(super) fn steps_to_wait_for(overview: &Overview) -> Option<u64> {
+    let stopped = overview.ending.is_some_and(|ending| ending != Ending::Complete);
+    Some(overview.sum(|s| s.executing)).filter(|n| stopped && *n > 0)
 }
 
 fn is_busy(state: &StateOverview) -> bool {
@@ -125,7 +131,7 @@ impl Layout {
         let parked = part(state.parked);
         let done = part(state.completed).min(width - parked);
         let rest = width - parked - done;
-        [(GREEN, "━", done), (RED, "━", parked), (DIM, if self.colours { "━" } else { "·" }, rest)]
+        [(GREEN, "━", done), (RED, if self.colours { "━" } else { "x" }, parked), (DIM, "─", rest)]
             .map(|(colour, cell, n)| self.paint(colour, &cell.repeat(n)))
             .concat()
     }
@@ -134,6 +140,10 @@ impl Layout {
     fn run(&self, overview: &Overview, meter: &Meter, elapsed: Duration) -> String {
         let (ended, all) = (ended(overview), all(overview));
         let mut parts = vec![(format!("{} of {} ended", short::long(ended), short::long(all)), None)];
+        if let Some(n) = steps_to_wait_for(overview) {
+            // As the processor does on Ctrl-C.
+            parts.push((format!("stopping, {n} running (Ctrl-C again drops them)"), Some(YELLOW)));
+        }
         if let Some(percent) = (ended * 100).checked_div(all) {
             parts.push((format!("{percent} %"), None));
         }
@@ -183,10 +193,7 @@ fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use indicatif::InMemoryTerm;
-
     use super::*;
-    use crate::progress::screen::Screen;
 
     /// Of so many states, the last of which is terminal.
     pub(in crate::progress) fn overview(states: usize) -> Overview {
@@ -218,7 +225,7 @@ pub(super) mod tests {
             parked: 0,
             errors: 0,
         };
-        Overview { states: (0..states).map(state).collect(), throttles: 0, uncommitted: 0 }
+        Overview { states: (0..states).map(state).collect(), throttles: 0, ending: None, uncommitted: 0 }
     }
 
     fn busy(states: usize) -> Overview {
@@ -251,8 +258,8 @@ pub(super) mod tests {
                 assert!(line.chars().count() < width.max(2), "{width}: {line}");
             }
             let coloured = lines(&run, &meter, Duration::from_secs(100_000), (width, 50), true);
-            let visible: Vec<String> = coloured.iter().map(|line| visible(line).replace('━', "·")).collect();
-            assert_eq!(visible, plain.iter().map(|line| line.replace('━', "·")).collect::<Vec<_>>());
+            let visible: Vec<String> = coloured.iter().map(|line| visible(line).replace('━', "x")).collect();
+            assert_eq!(visible, plain.iter().map(|line| line.replace('━', "x")).collect::<Vec<_>>());
         }
     }
 
@@ -284,23 +291,18 @@ pub(super) mod tests {
         run.states[1].held = true;
         run.states[1].waiting = 95;
         run.states[2].name = "AnswerTheReviewersQuestions";
-        let term = InMemoryTerm::new(24, 80);
-        let screen = Screen::on(term.clone(), false);
         let mut meter = Meter::new();
         meter.update(Duration::ZERO, &overview(4));
         meter.update(Duration::from_secs(10), &run);
-        screen.draw(&run, &meter, Duration::from_secs(14), false);
-        run.states[0].executing = 5;
-        screen.draw(&run, &meter, Duration::from_secs(14), true);
         let expected = [
             "                    waiting running delayed    done     /s   left errors parked",
-            "CheckOut      ━━···    8796       5      12    1300    130   1:07      3      1",
-            "Edit          ·····      95                                  held",
+            "CheckOut      ━x───    8796       4      12    1300    130   1:07      3      1",
+            "Edit          ─────      95                                  held",
             "AnswerTheRev…",
             "Done                                           1204    120",
-            "1,204 of 10,113 ended  11 %  130 steps/s  0:14 elapsed  1:13 left  1 parked",
+            "1,204 of 10,112 ended  11 %  130 steps/s  0:14 elapsed  1:13 left  1 parked",
         ];
-        let shown = term.contents();
-        assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+        let shown = lines(&run, &meter, Duration::from_secs(14), (80, 24), false);
+        assert_eq!(shown.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
     }
 }

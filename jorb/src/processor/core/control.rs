@@ -93,7 +93,12 @@ impl<W: Workflow> Core<W> {
             }
         };
         let states = StateId::all().map(state).collect();
-        Overview { states, throttles: inner.tally.throttles, uncommitted: inner.uncommitted as u64 }
+        Overview {
+            states,
+            throttles: inner.tally.throttles,
+            ending: inner.ending,
+            uncommitted: inner.uncommitted as u64,
+        }
     }
 }
 
