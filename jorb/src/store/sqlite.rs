@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Access, Batch, Header, OnceKey, Record, Store, Story, Turn, lock::Lock};
+use super::{Access, Batch, Failure, Header, OnceKey, Record, Store, Story, Turn, lock::Lock};
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 use checkpoint::Checkpoints;
 use fail::Fail;
@@ -176,6 +176,10 @@ impl<W: Workflow> Store<W> for SqliteStore {
 
     fn story(&mut self, id: JobId) -> Result<Story, Error> {
         self.with("read the history of a job", |open| history::story(&open.conn, id))
+    }
+
+    fn last_error(&mut self, id: JobId) -> Result<Option<Failure>, Error> {
+        self.with("read an error of a job", |open| history::last_error(&open.conn, id))
     }
 
     fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error> {

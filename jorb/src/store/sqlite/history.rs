@@ -197,33 +197,46 @@ fn lines(conn: &Connection, newest: Option<u64>) -> Result<Vec<Line>, Fail> {
 
 /// Newest first.
 fn errors(conn: &Connection, newest: Option<u64>) -> Result<Vec<Failure>, Fail> {
-    let mut read = conn.prepare_cached(
-        "SELECT previous, state.name, step, attempt, at, error
-         FROM error JOIN state ON state.id = state WHERE error.id = ?1",
-    )?;
     let mut errors = Vec::new();
     let mut next = newest;
     while let Some(id) = next {
-        let error = read.query_row([int(id)], |row| {
-            let (state, error): (String, String) = (row.get(1)?, row.get(5)?);
-            let attempt = row.get(3)?;
-            let error = || {
-                Ok::<_, Fail>(Failure {
-                    id,
-                    previous: optional(row, 0)?,
-                    state: state.into(),
-                    step: natural(row, 2)?,
-                    attempt,
-                    at: Timestamp(natural(row, 4)?),
-                    error,
-                })
-            };
-            Ok(error())
-        })??;
+        let error = error(conn, id)?;
         next = older(id, error.previous)?;
         errors.push(error);
     }
     Ok(errors)
+}
+
+/// The newest error of a job.
+pub(super) fn last_error(conn: &Connection, job: JobId) -> Result<Option<Failure>, Fail> {
+    let newest = conn
+        .prepare_cached("SELECT last_error FROM job WHERE id = ?1 AND last_error IS NOT NULL")?
+        .query_row([int(job.0)], |row| Ok(natural(row, 0)))
+        .optional()?;
+    newest.map(|id| error(conn, id?)).transpose()
+}
+
+fn error(conn: &Connection, id: u64) -> Result<Failure, Fail> {
+    let mut read = conn.prepare_cached(
+        "SELECT previous, state.name, step, attempt, at, error
+         FROM error JOIN state ON state.id = state WHERE error.id = ?1",
+    )?;
+    read.query_row([int(id)], |row| {
+        let (state, error): (String, String) = (row.get(1)?, row.get(5)?);
+        let attempt = row.get(3)?;
+        let error = || {
+            Ok(Failure {
+                id,
+                previous: optional(row, 0)?,
+                state: state.into(),
+                step: natural(row, 2)?,
+                attempt,
+                at: Timestamp(natural(row, 4)?),
+                error,
+            })
+        };
+        Ok(error())
+    })?
 }
 
 /// The first and the last of a chain, oldest first, and what is between them.
