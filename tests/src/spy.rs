@@ -2,7 +2,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use jorb::{
@@ -35,6 +38,7 @@ pub struct Spy<W: Workflow, T: Watch<W> = ()> {
     form: Form,
     blocks: bool,
     path: PathBuf,
+    rows: Arc<AtomicU64>,
 }
 
 impl<W: Workflow> Spy<W> {
@@ -48,7 +52,14 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
     /// Shared and watched.
     pub fn watched(store: BoxStore<W>, watch: T) -> Self {
         let (form, blocks, path) = (store.form(), store.blocks(), store.path().to_owned());
-        Spy { inner: Arc::new(Mutex::new(store)), watch: Arc::new(Mutex::new(watch)), form, blocks, path }
+        Spy {
+            inner: Arc::new(Mutex::new(store)),
+            watch: Arc::new(Mutex::new(watch)),
+            form,
+            blocks,
+            path,
+            rows: Arc::default(),
+        }
     }
 
     /// Its watcher.
@@ -58,6 +69,15 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
 
     fn inner(&self) -> MutexGuard<'_, BoxStore<W>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rows of jobs that were read and written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+
+    fn count(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Relaxed);
     }
 
     /// Every job, by id. Of a run that nobody uses.
@@ -88,7 +108,13 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
 
 impl<W: Workflow, T: Watch<W>> Clone for Spy<W, T> {
     fn clone(&self) -> Self {
-        Spy { inner: self.inner.clone(), watch: self.watch.clone(), path: self.path.clone(), ..*self }
+        Spy {
+            inner: self.inner.clone(),
+            watch: self.watch.clone(),
+            path: self.path.clone(),
+            rows: self.rows.clone(),
+            ..*self
+        }
     }
 }
 
@@ -118,6 +144,8 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
     fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
         self.watch().before(batch)?;
         let dropped = self.inner().commit(batch)?;
+        let kicks: usize = batch.changes.iter().map(|change| change.kicks.len()).sum();
+        self.count(batch.changes.len() + kicks + batch.added.len() + batch.admitted.len());
         self.watch().after(batch, &dropped)?;
         Ok(dropped)
     }
@@ -131,11 +159,15 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
     }
 
     fn page(&mut self, from: JobId, most: usize) -> Result<Vec<Record<W>>, Error> {
-        self.inner().page(from, most)
+        let rows = self.inner().page(from, most)?;
+        self.count(rows.len());
+        Ok(rows)
     }
 
     fn moving(&mut self) -> Result<Vec<Record<W>>, Error> {
-        self.inner().moving()
+        let rows = self.inner().moving()?;
+        self.count(rows.len());
+        Ok(rows)
     }
 
     fn line(
@@ -145,7 +177,9 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        self.inner().line(state, status, after, most)
+        let rows = self.inner().line(state, status, after, most)?;
+        self.count(rows.len());
+        Ok(rows)
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {
