@@ -123,8 +123,9 @@ fn quadratic() {
     for (kind, small, large) in [(Kind::Memory, 1_000, 40_000), (Kind::Sqlite, 1_000, 15_000)] {
         let ((small_rows, small), (large_rows, large)) = (per_move(kind, small, 3), per_move(kind, large, 1));
         eprintln!("{kind:?}: {small_rows} and {large_rows} rows, {small:?} and {large:?} per transition");
+        // A job that waits behind more than memory keeps is read once more.
         assert!(
-            large_rows <= small_rows * 1.5,
+            large_rows <= small_rows + 1.1,
             "{kind:?}: {small_rows} and {large_rows} rows per transition"
         );
         // What is in no cache any more takes a few times as long, on a machine that does other things as well.
