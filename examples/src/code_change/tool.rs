@@ -114,3 +114,34 @@ fn tail(log: &Path) -> String {
     let last = &said[said.len().saturating_sub(MOST)..];
     String::from_utf8_lossy(last).into_owned()
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_tool_has_started_dies_with_the_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 1000 & echo $!; wait"]);
+        let step = timeout(Duration::from_millis(300), run(shell, &log)).await;
+        assert!(step.is_err(), "it was not cut short");
+        let started = fs::read_to_string(&log).unwrap();
+        let start = Instant::now();
+        while runs(started.trim()) {
+            assert!(start.elapsed() < Duration::from_secs(5), "process {started} lives on");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A dead process may still be listed, as a zombie.
+    fn runs(pid: &str) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+}
