@@ -3,6 +3,8 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crate::Error;
@@ -32,7 +34,7 @@ impl Lock {
             .truncate(false)
             .open(name)
             .map_err(disk("open its lock file"))?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -48,6 +50,20 @@ impl Lock {
         };
         write(&mut file).map_err(disk("write its lock file"))?;
         Ok(Lock { _file: file })
+    }
+}
+
+/// A process that was killed while it started another one leaves its locks to that one for a moment: until it turns
+/// into the program it is to run, which closes them.
+const MOMENT: Duration = Duration::from_millis(500);
+
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < MOMENT => sleep(Duration::from_millis(10)),
+            done => return done,
+        }
     }
 }
 
@@ -102,5 +118,18 @@ mod tests {
         assert!(matches!(second, Error::InUse { pid, .. } if pid == std::process::id()), "{second}");
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_a_moment_later_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = canonical(&folder.path().join("run")).unwrap();
+        let dying = Lock::take(&path).unwrap();
+        let death = std::thread::spawn(move || {
+            sleep(MOMENT / 10);
+            drop(dying);
+        });
+        Lock::take(&path).unwrap();
+        death.join().unwrap();
     }
 }
