@@ -81,6 +81,8 @@ pub(crate) struct Parent {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OnceEntry {
+    /// Not called `state`: whoever finds and replaces states does not mean this one.
+    #[serde(rename = "in", alias = "state")]
     pub(crate) state: StateName,
     pub(crate) key: String,
 }

@@ -37,6 +37,7 @@ const FAILED: &str = r#"{
       "context": {"text": "", "n": 0},
       "ready_at": "2026-01-01T00:00:01.5Z",
       "seq": 8,
+      "once": {"in": "Edit", "key": "k"},
       "errors": {"Build": [{"id": 1, "at": "2026-01-01T00:00:01Z", "step": 1, "attempt": 1, "error": "e"}]},
       "history": [
         {"id": 1, "step": 0, "attempt": 1, "from": "Edit", "to": "Build", "at": "2026-01-01T00:00:00Z"},
@@ -56,6 +57,7 @@ fn is_moved_by_hand(store: &mut JsonStore<Flow>, header: &Header<Flow>) {
     assert_eq!(header.counts.get(job.state, Status::Ready), 1);
     assert_eq!(header.counts.total(), 1);
     assert_eq!(store.moving().unwrap().len(), 1);
+    assert_eq!(store.once(JobId(0)).unwrap().unwrap().state.name(), "Edit");
     let past = store.story(JobId(0)).unwrap();
     let last = past.lines.last().unwrap();
     assert_eq!((&*last.from, &*last.to, last.attempt), ("BuildFailed", "Edit", 0));
@@ -83,6 +85,7 @@ fn what_we_write_can_be_found_and_replaced() {
     let path = folder.path().join("run.json");
     let document = fs::read_to_string(&path).unwrap();
     assert!(document.contains("\n      \"state\": \"BuildFailed\",\n"), "{document}");
+    assert_eq!(document.matches("\"state\":").count(), 1, "no other field has this name: {document}");
     fs::write(&path, document.replace(r#""state": "BuildFailed""#, r#""state": "Edit""#)).unwrap();
     let mut store = JsonStore::at(&path);
     let header = store.open(Access::Drive).unwrap();

@@ -34,6 +34,10 @@ impl Commit {
         let mut head = Head::of(&header)
             .map_err(|source| Error::Unwritable { what: "the overall context".into(), source })?;
         head.workflow = None;
+        if batch.identity.is_none() {
+            head.run = None;
+            head.created = None;
+        }
         let refused: HashSet<_> = refused.iter().collect();
         let made = |new: &New<W>| !refused.contains(&new.record.job.id);
         let mut jobs = Vec::new();

@@ -1,7 +1,7 @@
 //! JSON for people: what is short stands on one line, and what can be found and replaced on a line of its own.
 
-/// What is longer than this is opened.
-const WIDTH: usize = 100;
+/// What is longer than this is opened. A line of a history fits.
+const WIDTH: usize = 180;
 /// What is deeper than this is not.
 const DEEP: usize = 64;
 
@@ -98,12 +98,12 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
-    use super::lay_out;
+    use super::{WIDTH, lay_out};
 
     #[test]
     fn short_things_stay_on_one_line() {
         let mut out = String::new();
-        let long = "x".repeat(100);
+        let long = "x".repeat(WIDTH);
         let text = format!(r#"{{"a":{{"b: ,\"":[1,{{}},"{{"]}},"c":"{long}","d":["{long}",2],"e":[]}}"#);
         lay_out(&mut out, &text, 0, 1);
         let expected = format!(
