@@ -170,6 +170,7 @@ fn a_dry_run_changes_nothing_and_bad_data_neither() {
     assert_eq!(place.err(0, &data), "1 job moved to `Parse`\n");
     assert_eq!(place.err(0, &["redrive", "--job", "3"]), "1 job will run again\n");
     place.out(0, &["redrive"]);
+    assert!(place.err(1, &["redrive", "--job", "0"]).contains("it has ended; say where it goes"));
     place.out(0, &["--healed", "-q"]);
     assert_eq!(place.status()["states"], json!({"Fetch": 0, "Parse": 0, "Done": 6, "Gone": 0}));
 }

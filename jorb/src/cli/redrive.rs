@@ -2,13 +2,39 @@
 use std::io::Write;
 
 use super::args::RedriveArgs;
-use crate::{BoxError, Run, StateId, Workflow};
+use crate::{BoxError, Redrive, Run, StateId, Workflow};
 
 pub(super) fn redrive<W: Workflow>(
     mut run: Run<W>,
     args: &RedriveArgs,
     err: &mut dyn Write,
 ) -> Result<(), BoxError> {
+    let from = args.from.as_deref().and_then(StateId::<W>::named);
+    if let (Some(state), None) = (from.filter(|state| state.spec().terminal()), &args.to) {
+        let state = state.name();
+        return Err(format!("jobs in `{state}` have ended; say where they go with `--to`").into());
+    }
+    let jobs = chosen(&mut run, args)?;
+    let n = match &args.to {
+        Some(to) => jobs.to_state(to, args.data.as_deref())?,
+        None => jobs.retry()?,
+    };
+    match (&args.job, &args.to) {
+        (Some(job), None) if n == 0 => return Err(nothing(job, "has ended; say where it goes with `--to`")),
+        (Some(job), Some(_)) if n == 0 => return Err(nothing(job, "is fresh; drive the run first")),
+        _ => {}
+    }
+    let s = if n == 1 { "" } else { "s" };
+    match (args.to.as_deref().and_then(StateId::<W>::named).map(StateId::name), args.dry_run) {
+        (Some(to), false) => writeln!(err, "{n} job{s} moved to `{to}`")?,
+        (Some(to), true) => writeln!(err, "{n} job{s} would move to `{to}`")?,
+        (None, false) => writeln!(err, "{n} job{s} will run again")?,
+        (None, true) => writeln!(err, "{n} job{s} would run again")?,
+    }
+    Ok(run.close()?)
+}
+
+fn chosen<'r, W: Workflow>(run: &'r mut Run<W>, args: &RedriveArgs) -> Result<Redrive<'r, W>, BoxError> {
     let mut jobs = run.redrive().dry_run(args.dry_run);
     if let Some(state) = &args.from {
         jobs = jobs.state(state)?;
@@ -22,26 +48,9 @@ pub(super) fn redrive<W: Workflow>(
     if let Some(job) = &args.job {
         jobs = jobs.job(job)?;
     }
-    if let Some(most) = args.limit {
-        jobs = jobs.limit(most);
-    }
-    let Some(to) = &args.to else {
-        if let Some(state) = args.from.as_deref().and_then(StateId::<W>::named)
-            && state.spec().terminal()
-        {
-            return Err(
-                format!("jobs in `{}` have ended; say where they go with `--to`", state.name()).into()
-            );
-        }
-        let (n, would) = (jobs.retry()?, if args.dry_run { "would" } else { "will" });
-        let s = if n == 1 { "" } else { "s" };
-        writeln!(err, "{n} job{s} {would} run again")?;
-        return Ok(run.close()?);
-    };
-    let (n, moved) =
-        (jobs.to_state(to, args.data.as_deref())?, if args.dry_run { "would move" } else { "moved" });
-    let s = if n == 1 { "" } else { "s" };
-    let to = StateId::<W>::named(to).map_or_else(|| to.as_str(), |state| state.name());
-    writeln!(err, "{n} job{s} {moved} to `{to}`")?;
-    Ok(run.close()?)
+    Ok(jobs.limit(args.limit.unwrap_or(u64::MAX)))
+}
+
+fn nothing(job: &str, why: &str) -> BoxError {
+    format!("job {job} is not one of those that you asked for, or it {why}").into()
 }
