@@ -242,3 +242,29 @@ fn while_a_process_drives_the_run_it_can_be_looked_at_but_not_changed() {
     let left = std::fs::read_dir(place.0.path()).unwrap().map(|file| file.unwrap().file_name());
     assert!(!left.into_iter().any(|name| name.to_string_lossy().contains("export-")), "the copy is gone");
 }
+
+#[test]
+fn a_program_needs_no_flags_and_no_app_of_its_own() {
+    use jorb::{Kick, cli::Program};
+    use jorb_tests::flow::{Flow, Note, flow};
+
+    let place = Place::new();
+    let store = place.path("flow.jorb");
+    let main = |args: &[&str]| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let program = Program::<Flow>::new().seed(|_, run| {
+            let note = Note { text: "x".into(), n: 1 };
+            run.seed(String::new(), |jobs| jobs.add(Kick::new(flow::Edit, note)))
+        });
+        let args = [&["flow", "--store", &store], args].concat();
+        let code = program.main_with(args, &mut out, &mut err);
+        (format!("{code:?}"), String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    };
+    let code = |code: u8| format!("{:?}", std::process::ExitCode::from(code));
+    assert_eq!(main(&["-q"]), (code(0), String::new(), String::new()));
+    let (ended, out, err) = main(&["status"]);
+    assert_eq!((ended, err.as_str()), (code(0), ""));
+    assert!(out.contains("Done         1  1 ended\n") && out.ends_with("complete\n"), "{out}");
+    assert!(main(&["hold", "Change"]).2.starts_with("`Edit` is held"), "an alias is a name too");
+    assert_eq!(main(&["nonsense"]).0, code(2));
+}

@@ -170,3 +170,18 @@ async fn what_is_redriven_survives_and_runs_once() {
     let ids: BTreeSet<u64> = again.jobs().into_iter().map(|job| job.unwrap().id().0).collect();
     assert_eq!(ids, (0..4).collect());
 }
+
+#[tokio::test]
+async fn jobs_that_the_engine_had_in_memory_move_too() {
+    for kind in Kind::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = run(Spy::watched(kind.at(folder.path()), ()), &["good"; 20]);
+        run.set_held("Parse", true).unwrap();
+        let _ = drive(&mut run, true).await;
+        assert_eq!(run.redrive().status(Shown::Held).limit(15).to_state("Done", None).unwrap(), 15);
+        assert_eq!(run.redrive().status(Shown::Held).retry().unwrap(), 5);
+        run.set_held("Parse", false).unwrap();
+        let summary = drive(&mut run, true).await;
+        assert_eq!((summary.jobs("Done"), summary.moves), (20, 5), "{kind:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `hold`, `release`
 use std::io::Write;
 
-use crate::{BoxError, Run, Workflow};
+use crate::{BoxError, Run, StateId, Workflow};
 
 pub(super) fn set<W: Workflow>(
     mut run: Run<W>,
@@ -10,6 +10,7 @@ pub(super) fn set<W: Workflow>(
     err: &mut dyn Write,
 ) -> Result<(), BoxError> {
     run.set_held(state, held)?;
+    let state = StateId::<W>::named(state).map_or(state, |id| id.name());
     let what = if held { "is held: jobs arrive and wait" } else { "goes on when the run is driven" };
     writeln!(err, "`{state}` {what}")?;
     Ok(run.close()?)
