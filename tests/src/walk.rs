@@ -175,7 +175,7 @@ fn decide(plan: Plan, job: &Walker, step: u64, attempt: u32) -> Act {
         16..18 => Act::Panic,
         18 => Act::Fatal,
         _ => {
-            let to = if mix(hash ^ 1) % plan.steps == 0 || step > 4 * plan.steps {
+            let to = if mix(hash ^ 1).is_multiple_of(plan.steps) || step > 4 * plan.steps {
                 4
             } else {
                 // Few go where starts are slow.

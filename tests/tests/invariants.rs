@@ -180,9 +180,12 @@ async fn no_window_sees_more_starts_than_its_rate() {
             let spy = Spy::watched(memory(), ());
             let mut run = Run::open(spy.clone()).unwrap();
             run.seed((), |jobs| {
-                (0..60).try_for_each(|n| match quick {
-                    true => jobs.add(Kick::new(steps::Quick, n)),
-                    false => jobs.add(Kick::new(steps::Slow, n)),
+                (0..60).try_for_each(|n| {
+                    if quick {
+                        jobs.add(Kick::new(steps::Quick, n))
+                    } else {
+                        jobs.add(Kick::new(steps::Slow, n))
+                    }
                 })
             })
             .unwrap();
@@ -218,7 +221,9 @@ async fn no_window_sees_more_starts_than_its_rate() {
 
 /// Counts as listeners are told them, beside those that events and the store give.
 #[derive(Clone, Default)]
-struct Counter(Arc<Mutex<(BTreeMap<&'static str, i64>, Vec<Overview>)>>);
+struct Counter(Arc<Mutex<Counted>>);
+
+type Counted = (BTreeMap<&'static str, i64>, Vec<Overview>);
 
 impl Listener for Counter {
     fn overview(&mut self, overview: &Overview) {
