@@ -178,8 +178,16 @@ async fn crashes_at_commits() {
 /// all else must hold.
 #[test]
 fn on_disk_and_on_several_threads() {
-    for (kind, n) in [(Kind::Memory, 250), (Kind::Sqlite, 100), (Kind::Json, 100)] {
-        let plan = Plan { seed: 11, depth: 1, steps: 3, delay: 20, slow: true };
+    // Few through a slow limiter; or many, in lines that are longer than what memory keeps.
+    let few = Plan { seed: 11, depth: 1, steps: 3, delay: 20, slow: true };
+    let many = Plan { seed: 11, depth: 0, steps: 2, delay: 1_500, slow: false };
+    let cases = [
+        (Kind::Memory, few, 150),
+        (Kind::Json, few, 60),
+        (Kind::Sqlite, few, 60),
+        (Kind::Sqlite, many, 3_000),
+    ];
+    for (kind, plan, n) in cases {
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
         drop(run);
