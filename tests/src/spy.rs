@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use jorb::{
@@ -39,6 +40,7 @@ pub struct Spy<W: Workflow, T: Watch<W> = ()> {
     blocks: bool,
     path: PathBuf,
     rows: Arc<AtomicU64>,
+    slow: Duration,
 }
 
 impl<W: Workflow> Spy<W> {
@@ -59,7 +61,14 @@ impl<W: Workflow, T: Watch<W>> Spy<W, T> {
             blocks,
             path,
             rows: Arc::default(),
+            slow: Duration::ZERO,
         }
+    }
+
+    /// With a disk on which reading takes long, so that much happens meanwhile.
+    #[must_use]
+    pub fn slow(self, slow: Duration) -> Self {
+        Spy { slow, blocks: true, ..self }
     }
 
     /// Its watcher.
@@ -178,6 +187,7 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
         let rows = self.inner().line(state, status, after, most)?;
+        std::thread::sleep(self.slow);
         self.count(rows.len());
         Ok(rows)
     }

@@ -190,6 +190,7 @@ fn on_disk_and_on_several_threads() {
     for (kind, plan, n) in cases {
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
+        let spy = if kind == Kind::Memory { spy.slow(Duration::from_millis(30)) } else { spy };
         drop(run);
         audit.lock().loose = true;
         audit.lock().late = Duration::from_millis(60);
