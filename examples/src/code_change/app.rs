@@ -92,7 +92,8 @@ impl App {
 ///
 /// That makes the step idempotent: it never changes what the step before it has left. It takes a copy, works on that,
 /// and puts it, finished, in its place with one rename. So wherever it is cut short, by a timeout, by Ctrl-C or by
-/// `kill -9`, the next attempt starts from the same.
+/// `kill -9`, the next attempt starts from the same. (A machine that loses its power may lose files that were not
+/// flushed, which would be slow here. Then the next step parks its job, and `redrive --to Checkout` starts it over.)
 pub(crate) struct Attempt(TempDir);
 
 impl Attempt {

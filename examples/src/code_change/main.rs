@@ -53,7 +53,8 @@ fn main() -> ExitCode {
         })
         .app(|flags| {
             let app = App::open(&flags.work, &cargo_home()?)?;
-            eprintln!("works in {}", flags.work.display());
+            let work = flags.work.display();
+            eprintln!("works in {work}; patches go to {work}/outbox.mbox");
             Ok::<_, io::Error>(app)
         })
         .seed(|flags, run| {

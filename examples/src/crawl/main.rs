@@ -5,8 +5,7 @@
 //! ```
 //!
 //! The pages come over HTTP from a server that this program runs itself, on this machine only. They are those of the
-//! Rust book, if the toolchain has it, or made up; `--docs target/doc` takes yours. Stop it and start it again as you
-//! like.
+//! Rust book, if the toolchain has it, or made up; `--docs DIR` takes others. Stop it and start it again as you like.
 //!
 //! It uses the library alone; `code_change` shows a program with the library's command line.
 use std::{
@@ -121,7 +120,7 @@ fn links(html: &str, here: &Url) -> Vec<String> {
 /// Crawls a tree of documentation that it serves itself
 #[derive(Parser)]
 struct Flags {
-    /// A folder of HTML [default: the Rust book of this toolchain; if it has none, 400 pages are made up]
+    /// A folder with an `index.html` [default: the Rust book of this toolchain; if it has none, 400 pages are made up]
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
     /// Make up so many pages
