@@ -63,7 +63,7 @@ async fn a_move_counts_as_a_step_and_stands_in_the_history() {
 #[tokio::test]
 async fn one_misfit_at_the_end_keeps_all_from_going() {
     let spy = Spy::watched(Box::new(MemoryStore::new()), Commits::default());
-    let mut run = run(spy.clone(), &["good"; 2500]);
+    let mut run = run(spy.clone(), &vec!["good"; 2500]);
     run.set_held("Parse", true).unwrap();
     let _ = drive(&mut run, true).await;
     run.set_held("Parse", false).unwrap();

@@ -8,15 +8,15 @@ mod before {
     use jorb::prelude::*;
 
     #[derive(Debug, Clone, Serialize, Deserialize)]
-    pub struct Page {
-        pub url: String,
+    pub(crate) struct Page {
+        pub(crate) url: String,
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub depth: Option<u32>,
+        pub(crate) depth: Option<u32>,
     }
 
     #[workflow(name = "Crawl", job = Page, overall = String)]
     #[derive(Debug, Clone)]
-    pub enum Crawl {
+    pub(crate) enum Crawl {
         #[state(initial, next(Done))]
         Get,
         #[state(terminal)]
@@ -34,14 +34,14 @@ mod after {
     use jorb::prelude::*;
 
     #[derive(Debug, Clone, Serialize, Deserialize)]
-    pub struct Page {
-        pub url: String,
-        pub depth: u32,
+    pub(crate) struct Page {
+        pub(crate) url: String,
+        pub(crate) depth: u32,
     }
 
     #[workflow(name = "Crawl", job = Page, overall = String)]
     #[derive(Debug, Clone)]
-    pub enum Crawl {
+    pub(crate) enum Crawl {
         #[state(initial, next(Done), alias = "Get")]
         Fetch,
         #[state(terminal)]
@@ -60,7 +60,7 @@ mod too_far {
 
     #[workflow(name = "Crawl", job = super::before::Page, overall = String)]
     #[derive(Debug, Clone)]
-    pub enum Crawl {
+    pub(crate) enum Crawl {
         #[state(initial, next(Done))]
         Gett,
         #[state(terminal)]
@@ -74,7 +74,7 @@ mod too_far {
 
     #[workflow(name = "Crawl", job = super::before::Page, overall = u32, states = other)]
     #[derive(Debug, Clone)]
-    pub enum Other {
+    pub(crate) enum Other {
         #[state(initial, next(Done))]
         Get,
         #[state(terminal)]

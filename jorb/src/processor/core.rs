@@ -68,7 +68,8 @@ struct Inner<W: Workflow> {
     closing: bool,
     failure: Option<Error>,
     killed_by_signal: bool,
-    /// Above so many parked jobs, the run ends.
+    /// Jobs that this process parked; above `most_parked`, the run ends.
+    parked: u64,
     most_parked: u64,
     canary: Option<Canary>,
     tally: Tally,
@@ -140,8 +141,6 @@ impl<W: Workflow> Core<W> {
             Line::new(beyond, window, limiter, header.held.contains(&state))
         };
         let states = W::STATES.len();
-        let parked = header.counts.of(Status::Parked);
-        let most_parked = bounds.max_parked.map_or(u64::MAX, |most| parked.saturating_add(most));
         let inner = Inner {
             lines: StateId::all().zip(policies).map(line).collect(),
             next: header.next,
@@ -159,7 +158,8 @@ impl<W: Workflow> Core<W> {
             closing: false,
             failure: None,
             killed_by_signal: false,
-            most_parked,
+            parked: 0,
+            most_parked: bounds.max_parked.unwrap_or(u64::MAX),
             canary: bounds.first.map(|most| Canary { most, jobs: HashSet::new() }),
             tally: Tally { moves: vec![0; states], errors: vec![0; states], throttles: 0 },
         };
@@ -321,10 +321,6 @@ impl<W: Workflow> Inner<W> {
 
     /// Ends the run when there is nothing left to do, or too much has failed.
     fn settle(&mut self, core: &Core<W>) {
-        let counts = &self.durable.counts;
-        if counts.of(Status::Parked) > self.most_parked {
-            return self.end(Ending::TooManyParked, core);
-        }
         if self.executing > 0 || self.uncommitted > 0 {
             return;
         }
@@ -337,7 +333,7 @@ impl<W: Workflow> Inner<W> {
             }
         }
         let left = StateId::<W>::all().filter(|s| !self.lines[s.index()].held);
-        let left: u64 = left.map(|s| counts.get(s, Status::Ready)).sum();
+        let left: u64 = left.map(|s| self.durable.counts.get(s, Status::Ready)).sum();
         if left == 0 {
             self.end(Ending::Complete, core);
         }

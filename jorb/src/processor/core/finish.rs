@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{Core, Inner};
 use crate::{
     Clock, JobId, Saved, Snapshot, Status, Timestamp, Workflow,
-    processor::line::Waiting,
+    processor::{line::Waiting, summary::Ending},
     reduce::{Action, Effect, Kicked},
     store::{Change, Failure, Line as HistoryLine, New, Record},
 };
@@ -40,6 +40,13 @@ impl<W: Workflow> Core<W> {
         if done.action == Action::Stay || inner.failure.is_some() {
             inner.settle(self);
             return;
+        }
+        if done.action == Action::Park {
+            // Counted before it is durable: by then, many more could have failed.
+            inner.parked += 1;
+            if inner.parked > inner.most_parked {
+                inner.end(Ending::TooManyParked, self);
+            }
         }
         let pending = inner.pending_of(done, &self.clock);
         inner.uncommitted += 1;
