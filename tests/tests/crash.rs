@@ -3,9 +3,9 @@ use std::{
     collections::HashMap,
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jorb::{
@@ -46,6 +46,21 @@ fn spawn(kind: Kind, folder: &Path, plan: Plan) -> Child {
         .stdin(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if began.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("a child hangs");
+        }
+        sleep(Duration::from_millis(1));
+    }
 }
 
 impl Parent {
@@ -132,7 +147,7 @@ fn kills(kind: Kind, most: u32) {
                 sleep(Duration::from_micros(dice % [20_000, 60_000, 250_000][(dice >> 32) as usize % 3]));
                 child.kill().unwrap();
             }
-            let status = child.wait().unwrap();
+            let status = wait(&mut child);
             parent.look(kind, folder.path());
             if status.success() {
                 break;
