@@ -17,6 +17,7 @@ use std::path::Path;
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 
 mod batch;
+mod boxed;
 mod entry;
 mod header;
 mod json;
@@ -96,7 +97,7 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn once(&mut self, id: JobId) -> Result<Option<OnceKey<W>>, Error>;
 }
 
-/// Any store.
+/// Any store, for a program that chooses one while running.
 pub type BoxStore<W> = Box<dyn Store<W>>;
 
 /// How a store is opened.
