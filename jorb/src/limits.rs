@@ -78,9 +78,17 @@ impl Limiter {
         u128::from(self.interval) >= SLOW.as_nanos()
     }
 
-    /// What is saved: when the next start is due if none is left over. Rounded up.
-    pub(crate) fn due(&self) -> Option<Timestamp> {
-        self.due.get().map(|due| Timestamp(due.div_ceil(1_000_000)))
+    /// The last permit was used so much later than it was taken.
+    pub(crate) fn shift(&mut self, late: u64) {
+        if let Some(due) = self.due.get() {
+            self.due.set(due.saturating_add(late));
+        }
+    }
+
+    /// What is saved: when the next start is due if none is left over, and the last permit is used `late` later than it
+    /// was taken. Rounded up.
+    pub(crate) fn due(&self, late: u64) -> Option<Timestamp> {
+        self.due.get().map(|due| Timestamp(due.saturating_add(late).div_ceil(1_000_000)))
     }
 
     /// What was saved. A clock that was set back meanwhile makes nobody wait longer than a full burst takes.
@@ -185,7 +193,7 @@ mod tests {
         let mut limiter = Limiter::new(Rate::literal("10/s"), Some(2));
         starts(&mut limiter, START, 2);
         let mut next = Limiter::new(Rate::literal("10/s"), Some(2));
-        next.restore(limiter.due().unwrap(), START + 10 * MS);
+        next.restore(limiter.due(0).unwrap(), START + 10 * MS);
         assert_eq!(starts(&mut next, START + 10 * MS, 2), [100, 200]);
         let mut set_back = Limiter::new(Rate::literal("10/s"), Some(2));
         set_back.restore(Timestamp(9_000_000), START);

@@ -1,6 +1,6 @@
 //! Drives a run: starts its steps, commits what they leave, tells the listeners.
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -29,8 +29,9 @@ pub use summary::{Ending, Exit, Overview, StateOverview, StateSummary, Summary};
 use self::{
     core::{Bounds, Core},
     handle::{Desk, GRACE},
+    listener::{Audience, lock},
     slot::{Shared, slot},
-    writer::{Tell, on_disk, write},
+    writer::{on_disk, write},
 };
 use crate::{
     Clock, Error, Run, StateId, Workflow,
@@ -72,7 +73,7 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// ```
 pub struct Processor<W: Workflow> {
     app: Arc<W::App>,
-    listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+    audience: Arc<Mutex<Audience>>,
     desk: Arc<Desk<W>>,
     grace: Duration,
     clock: Option<Clock>,
@@ -86,7 +87,7 @@ impl<W: Workflow> Processor<W> {
     pub fn new(app: W::App) -> Self {
         Processor {
             app: Arc::new(app),
-            listeners: Arc::default(),
+            audience: Arc::default(),
             desk: Desk::new(),
             grace: GRACE,
             clock: None,
@@ -99,7 +100,7 @@ impl<W: Workflow> Processor<W> {
     /// Tell `listener` how the run goes, besides those that are told already.
     #[must_use]
     pub fn listener(self, listener: impl Listener) -> Self {
-        self.lock_listeners().push(Box::new(listener));
+        lock(&self.audience).add(listener);
         self
     }
 
@@ -187,16 +188,21 @@ impl<W: Workflow> Processor<W> {
             Arc::new(Shared { core, app: self.app.clone(), overall: Arc::new(overall), run: id, seed });
         let _open = self.desk.open(&shared);
         shared.core.resume(moving);
+        let eager = lock(&self.audience).begin();
         self.tell(&shared);
 
         // Dropping this future drops all of them.
         let mut helpers = JoinSet::new();
         helpers.spawn(tick(shared.clone()));
-        helpers.spawn(tell_changes(shared.clone(), self.listeners.clone()));
+        helpers.spawn(tell_changes(shared.clone(), self.audience.clone()));
         if self.signals {
             helpers.spawn(signals::listen(shared.clone()));
         }
-        let writer = AbortOnDropHandle::new(tokio::spawn(write(shared.clone(), store, self.teller())));
+        let writer = AbortOnDropHandle::new(tokio::spawn(write(
+            shared.clone(),
+            store,
+            eager.then(|| self.audience.clone()),
+        )));
         let mut slots = JoinSet::new();
         for (state, policy) in StateId::<W>::all().zip(policies) {
             let Some(policy) = policy else { continue };
@@ -259,7 +265,7 @@ impl<W: Workflow> Processor<W> {
             shared.core.recorded(last);
         }
         self.tell(shared);
-        self.lock_listeners().iter_mut().for_each(|listener| listener.ended());
+        lock(&self.audience).ended();
         let (header, ending, _) = shared.core.end();
         let overview = shared.core.overview();
         let summary = Summary {
@@ -277,31 +283,8 @@ impl<W: Workflow> Processor<W> {
         }
     }
 
-    fn lock_listeners(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Listener>>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn tell(&self, shared: &Shared<W>) {
-        let overview = shared.core.overview();
-        for listener in &mut *self.lock_listeners() {
-            listener.overview(&overview);
-        }
-    }
-
-    /// What tells of events, if anybody wants to know.
-    fn teller(&self) -> Option<Tell> {
-        let wants: Vec<bool> = self.lock_listeners().iter().map(|l| l.wants_events()).collect();
-        let listeners = self.listeners.clone();
-        wants.contains(&true).then(|| -> Tell {
-            Box::new(move |events| {
-                let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
-                for (listener, _) in listeners.iter_mut().zip(&wants).filter(|(_, wants)| **wants) {
-                    for event in &events {
-                        listener.event(event);
-                    }
-                }
-            })
-        })
+        lock(&self.audience).overview(shared.core.overview());
     }
 }
 
@@ -323,20 +306,10 @@ async fn tick<W: Workflow>(shared: Arc<Shared<W>>) {
     }
 }
 
-async fn tell_changes<W: Workflow>(shared: Arc<Shared<W>>, listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>) {
-    if listeners.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-        return;
-    }
-    let mut last = shared.core.overview();
-    loop {
+async fn tell_changes<W: Workflow>(shared: Arc<Shared<W>>, audience: Arc<Mutex<Audience>>) {
+    while !lock(&audience).is_empty() {
         sleep(TELL_EVERY).await;
-        let now = shared.core.overview();
-        if now != last {
-            for listener in &mut *listeners.lock().unwrap_or_else(PoisonError::into_inner) {
-                listener.overview(&now);
-            }
-            last = now;
-        }
+        lock(&audience).overview(shared.core.overview());
     }
 }
 

@@ -29,6 +29,8 @@ mod read;
 
 /// Waiting jobs that memory keeps of each state; the rest stay in the store.
 const WINDOW: usize = 1024;
+/// Saving a limiter takes less than this, nearly always: 20 ms.
+const LEAD: u64 = 20_000_000;
 /// Slots stop pulling above so many uncommitted steps, ..
 const UNCOMMITTED: usize = 16 * 1024;
 /// .. or so many bytes of them.
@@ -100,10 +102,17 @@ struct Tally {
     throttles: u64,
 }
 
+/// A permit of a slow limiter, which counts once it is saved.
+pub(super) struct Permit {
+    pub(super) saved: oneshot::Receiver<()>,
+    /// When it was taken.
+    pub(super) at: u64,
+}
+
 /// What a slot is to do.
 pub(super) enum Pull<W: Workflow> {
-    /// Run this job; when there is a receiver, only after it was told that the limiter is saved.
-    Run(Box<Waiting<W>>, Option<oneshot::Receiver<()>>),
+    /// Run this job; if there is a permit, once it is saved.
+    Run(Box<Waiting<W>>, Option<Permit>),
     /// Nothing can start now: wait for `wake`.
     Wait,
     /// The run ends.
@@ -224,14 +233,28 @@ impl<W: Workflow> Core<W> {
             None if inner.canary.is_none() => {}
             _ => self.wake[state.index()].notify_one(),
         }
-        let slow = line.limiter.as_ref().filter(|limiter| limiter.is_slow()).and_then(Limiter::due);
-        let saved = slow.map(|due| {
-            let (saved, wait) = oneshot::channel();
-            inner.saves.push((state, due, saved));
-            self.work.notify_one();
-            wait
-        });
-        Pull::Run(job, saved)
+        let slow = line.limiter.as_ref().is_some_and(Limiter::is_slow);
+        let permit = slow.then(|| self.save(inner, state));
+        Pull::Run(job, permit)
+    }
+
+    /// A saved permit is used now. It counts from now on, and must be saved again if that took long.
+    pub(super) fn starts(&self, state: StateId<W>, taken: u64) -> Option<Permit> {
+        let mut inner = self.lock();
+        let late = self.clock.nanos().saturating_sub(taken);
+        if let Some(limiter) = &mut inner.lines[state.index()].limiter {
+            limiter.shift(late);
+        }
+        (late > LEAD).then(|| self.save(&mut inner, state))
+    }
+
+    /// Saves a limiter as if its last permit was used a little later, which it will be.
+    fn save(&self, inner: &mut Inner<W>, state: StateId<W>) -> Permit {
+        let due = inner.lines[state.index()].limiter.as_ref().and_then(|limiter| limiter.due(LEAD));
+        let (saved, wait) = oneshot::channel();
+        inner.saves.push((state, due.unwrap_or_default(), saved));
+        self.work.notify_one();
+        Permit { saved: wait, at: self.clock.nanos() }
     }
 
     pub(super) async fn woken(&self, state: StateId<W>) {

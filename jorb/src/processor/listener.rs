@@ -1,4 +1,6 @@
 //! Who is told how a run goes.
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::{JobId, Overview, Timestamp};
 
 /// Is told how a run goes. [`Progress`](crate::Progress) is one.
@@ -20,7 +22,7 @@ use crate::{JobId, Overview, Timestamp};
 /// }
 /// ```
 pub trait Listener: Send + 'static {
-    /// How the run stands: at the start, at the end, and whenever that has changed, at most ten times a second.
+    /// How the run stands: at the start, and whenever that has changed, at most ten times a second.
     fn overview(&mut self, overview: &Overview) {
         let _ = overview;
     }
@@ -72,4 +74,55 @@ pub enum Event {
         /// There will be no further attempt.
         parked: bool,
     },
+}
+
+/// The listeners of a processor, and what they were told last.
+#[derive(Default)]
+pub(super) struct Audience {
+    listeners: Vec<Box<dyn Listener>>,
+    /// Which of them want events.
+    eager: Vec<bool>,
+    last: Option<Overview>,
+}
+
+pub(super) fn lock(audience: &Mutex<Audience>) -> MutexGuard<'_, Audience> {
+    audience.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Audience {
+    pub(super) fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+
+    pub(super) fn add(&mut self, listener: impl Listener) {
+        self.listeners.push(Box::new(listener));
+    }
+
+    /// A run begins. Says whether anybody wants events.
+    pub(super) fn begin(&mut self) -> bool {
+        self.last = None;
+        self.eager = self.listeners.iter().map(|listener| listener.wants_events()).collect();
+        self.eager.contains(&true)
+    }
+
+    /// Says how the run stands, unless that is known.
+    pub(super) fn overview(&mut self, now: Overview) {
+        if self.last.as_ref() != Some(&now) {
+            self.listeners.iter_mut().for_each(|listener| listener.overview(&now));
+            self.last = Some(now);
+        }
+    }
+
+    pub(super) fn events(&mut self, events: &[Event]) {
+        let eager = self.listeners.iter_mut().zip(&self.eager).filter(|(_, eager)| **eager);
+        for (listener, _) in eager {
+            for event in events {
+                listener.event(event);
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.listeners.iter_mut().for_each(|listener| listener.ended());
+    }
 }

@@ -21,7 +21,6 @@ pub(super) struct Caught<F>(Pin<Box<F>>);
 
 impl<F: Future> Caught<F> {
     pub(super) fn new(future: F) -> Self {
-        listen();
         Caught(Box::pin(future))
     }
 }
@@ -30,15 +29,21 @@ impl<F: Future> Future for Caught<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        RUNS.set(true);
-        // What the step leaves broken is thrown away with it: the job's context is read again.
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
-        RUNS.set(false);
-        match polled {
+        match caught(|| self.0.as_mut().poll(cx)) {
             Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(text(payload.as_ref()))),
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Runs code of a user, here and now.
+pub(super) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    listen();
+    RUNS.set(true);
+    // What it leaves broken is thrown away with it: the job's context is read again.
+    let done = panic::catch_unwind(AssertUnwindSafe(code));
+    RUNS.set(false);
+    done.map_err(|payload| text(payload.as_ref()))
 }
 
 fn text(payload: &(dyn Any + Send)) -> String {

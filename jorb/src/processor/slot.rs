@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::core::{Core, Done, Pull};
+use super::core::{Core, Done, Permit, Pull};
 use super::line::Waiting;
-use super::panic::Caught;
+use super::panic::{Caught, caught};
 use super::random::uniform;
 use crate::{
     Cx, Fault, Move, NewJob, Policy, Saved, StateId, Unreadable, Unwritable, Workflow,
@@ -39,13 +39,10 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
     let core = &shared.core;
     loop {
         match core.pull(state) {
-            Pull::Run(job, saved) => {
-                if let Some(saved) = saved {
-                    // An error means that the store failed: a start that is not saved is none.
-                    if saved.await.is_err() {
-                        core.not_started(state);
-                        continue;
-                    }
+            Pull::Run(job, permit) => {
+                if !may_start(core, state, permit).await {
+                    core.not_started(state);
+                    continue;
                 }
                 step(&shared, &policy, job).await;
                 // A handler that never waits must not keep the others from this thread.
@@ -57,6 +54,17 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
     }
 }
 
+/// Waits until a permit is saved. False when the store failed: a start that is not saved is none.
+async fn may_start<W: Workflow>(core: &Core<W>, state: StateId<W>, mut permit: Option<Permit>) -> bool {
+    while let Some(Permit { saved, at }) = permit {
+        if saved.await.is_err() {
+            return false;
+        }
+        permit = core.starts(state, at);
+    }
+    true
+}
+
 async fn step<W: Workflow>(shared: &Arc<Shared<W>>, policy: &Policy, job: Box<Waiting<W>>) {
     let core = &shared.core;
     let Waiting { record, values } = *job;
@@ -64,10 +72,14 @@ async fn step<W: Workflow>(shared: &Arc<Shared<W>>, policy: &Policy, job: Box<Wa
     let waited =
         Duration::from_nanos(started.saturating_sub(record.job.ready_at.0.saturating_mul(1_000_000)));
     let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
-    let values = values.map_or_else(|| read(&record), Ok);
+    let values = match values {
+        Some(values) => Ok(Ok(values)),
+        None => caught(|| read(&record)),
+    };
     let (returned, values, kicked) = match values {
-        Err(e) => (unusable(&e), None, Vec::new()),
-        Ok((state, context)) => {
+        Err(error) => nothing(Returned::Broke { error }),
+        Ok(Err(e)) => nothing(unusable(&e)),
+        Ok(Ok((state, context))) => {
             let at = At {
                 run: shared.run,
                 id,
@@ -79,7 +91,8 @@ async fn step<W: Workflow>(shared: &Arc<Shared<W>>, policy: &Policy, job: Box<Wa
             let cx = Cx { app: shared.app.clone(), overall: shared.overall.clone(), job: context, at };
             let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
             let gave = run(shared, state, cx, policy).instrument(span).await;
-            encode(gave, core.form)
+            let form = core.form;
+            caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
         }
     };
     let ran = Duration::from_nanos(core.clock.nanos().saturating_sub(started));
@@ -166,9 +179,13 @@ fn late(policy: &Policy) -> String {
 
 type Encoded<W> = (Returned<W>, Option<(W, <W as Workflow>::Job)>, Vec<(W, <W as Workflow>::Job)>);
 
+/// No values are at hand for the step that follows.
+fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
+    (returned, None, Vec::new())
+}
+
 /// What a step gave, as the store keeps it; and the values, for the steps that follow.
 fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
-    let nothing = |returned| (returned, None, Vec::new());
     let (outcome, context) = match gave {
         Gave::Stopped => return nothing(Returned::Stopped),
         Gave::Broke(error) => return nothing(Returned::Broke { error }),

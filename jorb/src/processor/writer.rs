@@ -1,22 +1,19 @@
 //! The one writer: commits all that has queued in one transaction, then reads what the lines ask for.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::core::{Load, Loaded, Work};
-use super::listener::Event;
+use super::listener::{Audience, Event, lock};
 use super::slot::Shared;
 use crate::{
     Error, JobId, Status, Workflow,
     store::{Batch, BoxStore, Store},
 };
 
-/// Told of every batch once it is durable.
-pub(super) type Tell = Box<dyn FnMut(Vec<Event>) + Send>;
-
 /// Commits and reads until the run ends; gives the store back.
 pub(super) async fn write<W: Workflow>(
     shared: Arc<Shared<W>>,
     mut store: BoxStore<W>,
-    mut tell: Option<Tell>,
+    audience: Option<Arc<Mutex<Audience>>>,
 ) -> BoxStore<W> {
     let core = &shared.core;
     loop {
@@ -28,10 +25,10 @@ pub(super) async fn write<W: Workflow>(
                 store = back;
                 match result {
                     Ok((work, dropped)) => {
-                        let events = tell.as_ref().map(|_| events(&work.batch, &dropped));
+                        let events = audience.as_ref().map(|_| events(&work.batch, &dropped));
                         core.committed(work, &dropped);
-                        if let (Some(tell), Some(events)) = (&mut tell, events) {
-                            tell(events);
+                        if let (Some(audience), Some(events)) = (&audience, events) {
+                            lock(audience).events(&events);
                         }
                     }
                     Err(e) => core.fail(e),

@@ -107,7 +107,7 @@ impl<W: Workflow> Core<W> {
         let inner = self.lock();
         let mut batch = Batch::new(inner.next);
         let due =
-            |state: StateId<W>| inner.lines[state.index()].limiter.as_ref()?.due().map(|due| (state, due));
+            |state: StateId<W>| inner.lines[state.index()].limiter.as_ref()?.due(0).map(|due| (state, due));
         batch.limiters = StateId::all().filter_map(due).collect();
         batch.clean = Some(true);
         batch
