@@ -189,3 +189,60 @@ fn an_export_that_was_cut_is_seen() {
     let error = imported(&mut Bench::new(KINDS[0]), cut, false).unwrap_err();
     assert!(error.to_string().contains("the file ends after"), "{error}");
 }
+
+mod long {
+    use jorb::prelude::*;
+
+    /// Goes round and round, and stumbles every second time.
+    #[workflow(job = u32)]
+    #[derive(Debug, Clone)]
+    pub(crate) enum Round {
+        #[state(initial, next(Run, Done))]
+        Run,
+        #[state(terminal)]
+        Done,
+    }
+
+    #[state(retries = 1, backoff = "1ms..1ms")]
+    async fn run(_: round::Run, cx: &mut Cx<Round>) -> Outcome<round::Run> {
+        if cx.attempt() == 1 && cx.job.is_multiple_of(2) {
+            Err("stumbled")?;
+        }
+        cx.job += 1;
+        Ok(if cx.job < 300 { Next::to(round::Run) } else { Next::to(round::Done) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_kept_is_still_counted_elsewhere() {
+    use jorb::{Run, prelude::Kick, store::BoxStore};
+    use long::{Round, round};
+
+    let stores: [fn(&std::path::Path) -> BoxStore<Round>; 3] = [
+        |_| Box::new(MemoryStore::new()),
+        |folder| Box::new(JsonStore::at(folder.join("round.json"))),
+        |folder| Box::new(SqliteStore::at(folder.join("round.jorb"))),
+    ];
+    let counted = |run: &mut Run<Round>| {
+        let story = run.job(0).unwrap().story;
+        let dropped = &story.dropped[0];
+        assert!(
+            story.lines.len() <= 72 && story.errors.len() <= 72 && dropped.lines > 0 && dropped.errors > 0
+        );
+        (story.lines.len() as u64 + dropped.lines, story.errors.len() as u64 + dropped.errors)
+    };
+    for from in stores {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Run::<Round>::open(from(folder.path())).unwrap();
+        run.seed((), |seeds| seeds.add(Kick::new(round::Run, 0))).unwrap();
+        let _ = jorb::Processor::new(()).exec(&mut run).await.unwrap();
+        assert_eq!(counted(&mut run), (300, 150));
+        let mut lines = Vec::new();
+        run.export(&mut lines).unwrap();
+        for to in stores.into_iter().skip(1) {
+            let folder = tempfile::tempdir().unwrap();
+            Run::<Round>::import(to(folder.path()), Cursor::new(&lines)).unwrap();
+            assert_eq!(counted(&mut Run::<Round>::open(to(folder.path())).unwrap()), (300, 150));
+        }
+    }
+}

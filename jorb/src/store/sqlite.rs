@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Access, Batch, Failure, Header, OnceKey, Record, Store, Story, Turn, lock::Lock};
+use super::{
+    Access, Batch, Failure, Header, OnceKey, Record, Restored, Store, Story, Turn, lock::Lock, transfer,
+};
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 use checkpoint::Checkpoints;
 use fail::Fail;
@@ -137,6 +139,19 @@ impl<W: Workflow> Store<W> for SqliteStore {
             transaction.commit()?;
             open.overview = Overview::empty::<W>();
             open.keys = None;
+            Ok(())
+        })
+    }
+
+    fn restore(&mut self, jobs: Vec<Restored<W>>) -> Result<(), Error> {
+        let dropped: Vec<_> = jobs.iter().map(|job| (job.record.job.id, job.story.dropped.clone())).collect();
+        transfer::restore(self, jobs)?;
+        self.with("restore jobs", |open| {
+            let transaction = open.conn.transaction()?;
+            for (job, dropped) in dropped {
+                history::write_dropped(&transaction, &open.states, job, &dropped)?;
+            }
+            transaction.commit()?;
             Ok(())
         })
     }

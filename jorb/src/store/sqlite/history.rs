@@ -61,6 +61,23 @@ pub(super) fn write_error(
     Ok(())
 }
 
+/// Adds what another store had dropped of a job before it came here.
+pub(super) fn write_dropped(
+    conn: &Connection,
+    states: &States,
+    job: JobId,
+    dropped: &[Dropped],
+) -> Result<(), Fail> {
+    let mut write = conn.prepare_cached(
+        "INSERT INTO dropped VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET lines = lines + excluded.lines, errors = errors + excluded.errors",
+    )?;
+    for Dropped { state, lines, errors } in dropped {
+        write.execute([int(job.0), states.named(conn, state)?, int(*lines), int(*errors)])?;
+    }
+    Ok(())
+}
+
 /// Drops what is between the first and the last lines and errors of a job, each time that [`LAST`] more have come.
 pub(super) fn prune<W: Workflow>(conn: &Connection, change: &Change<W>) -> Result<(), Fail> {
     let full = |n: u64| n.is_multiple_of(LAST as u64) && n >= (FIRST + 2 * LAST) as u64;
