@@ -1,4 +1,4 @@
-//! What the compiler says: one mistake per file of `ui/fail`, the whole answer in the `.stderr` beside it.
+//! What the compiler says: one mistake per file of `fail`, the whole answer in the `.stderr` beside it.
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Cases with more errors than one, and why.
@@ -21,15 +21,15 @@ const MORE: &[(&str, usize, &str)] = &[
 #[test]
 fn cases() {
     let t = trybuild::TestCases::new();
-    t.pass("ui/pass/*.rs");
-    t.compile_fail("ui/fail/*.rs");
+    t.pass("pass/*.rs");
+    t.compile_fail("fail/*.rs");
 }
 
 #[test]
 fn one_mistake_is_one_error() {
     let more: BTreeMap<String, usize> = MORE.iter().map(|(case, n, _)| ((*case).to_owned(), *n)).collect();
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/fail")).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fail")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "stderr") {
             let text = fs::read_to_string(&path).unwrap();

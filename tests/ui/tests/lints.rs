@@ -1,5 +1,5 @@
 //! What we print is clean under clippy: the case is a module here, so that clippy sees it.
-#[path = "../ui/pass/lints.rs"]
+#[path = "../pass/lints.rs"]
 pub mod lints;
 
 #[test]
