@@ -99,7 +99,7 @@ async fn too_many_parked_jobs_stop_the_run() {
         seeded((0..1_000).map(|n| Kick::new(life::Bad, n)), (0..10).map(|n| Kick::new(life::Limited, n)));
     let mut processor = processor.max_parked(5);
     let summary = exec(&mut processor, &mut run).await;
-    assert_eq!((summary.ending, summary.exit()), (Ending::TooManyParked, Exit::Parked));
+    assert_eq!((summary.ending, summary.exit()), (Ending::TooManyParked, Exit::Stopped));
     assert!((6..500).contains(&summary.parked()), "{summary}"); // all of a batch count
 }
 

@@ -109,6 +109,72 @@ async fn jobs_of_which_none_fits_are_refused_by_number_and_kept() {
     assert_eq!(run.jobs().into_iter().count(), 3, "nothing has changed");
 }
 
+/// Only what one state needs has changed, and jobs of others fit.
+#[tokio::test]
+async fn jobs_of_one_state_of_which_none_fits_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.jorb");
+    let mut run = Run::<polls::Before>::open(SqliteStore::at(&path)).unwrap();
+    let polls = (0..3).map(|ticket| Kick::new(polls::before::Poll { ticket }, ()));
+    run.seed((), |seeds| {
+        seeds.extend((0..3).map(|_| Kick::new(polls::before::Fetch, ())))?;
+        seeds.extend(polls)
+    })
+    .unwrap();
+    run.set_held("Poll", true).unwrap();
+    let summary = Processor::new(()).exec(&mut run).await.unwrap();
+    assert_eq!((summary.ended(), summary.states[1].held), (3, 3));
+    drop(run);
+    let error = Run::<polls::After>::open(SqliteStore::at(&path)).err().expect("no `Poll` fits");
+    assert!(error.to_string().contains("missing field `since`"), "{error}");
+}
+
+mod polls {
+    use jorb::prelude::*;
+
+    #[workflow(name = "Polls")]
+    #[derive(Debug, Clone)]
+    pub(crate) enum Before {
+        #[state(initial, next(Done))]
+        Fetch,
+        #[state(initial, next(Done))]
+        Poll { ticket: u32 },
+        #[state(terminal)]
+        Done,
+    }
+
+    #[workflow(name = "Polls")]
+    #[derive(Debug, Clone)]
+    pub(crate) enum After {
+        #[state(initial, next(Done))]
+        Fetch,
+        #[state(initial, next(Done))]
+        Poll { ticket: u32, since: u64 },
+        #[state(terminal)]
+        Done,
+    }
+
+    #[state]
+    async fn fetch(_: before::Fetch) -> Outcome<before::Fetch> {
+        Ok(Next::to(before::Done))
+    }
+
+    #[state]
+    async fn poll(_: before::Poll) -> Outcome<before::Poll> {
+        Ok(Next::to(before::Done))
+    }
+
+    #[state]
+    async fn fetch_after(_: after::Fetch) -> Outcome<after::Fetch> {
+        Ok(Next::to(after::Done))
+    }
+
+    #[state]
+    async fn poll_after(_: after::Poll) -> Outcome<after::Poll> {
+        Ok(Next::to(after::Done))
+    }
+}
+
 #[tokio::test]
 async fn a_job_that_does_not_fit_is_parked_with_the_reason_and_the_others_run() {
     let folder = tempfile::tempdir().unwrap();

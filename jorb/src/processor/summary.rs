@@ -154,7 +154,8 @@ impl Summary {
         self.states.iter().map(|s| s.ended).sum()
     }
 
-    /// No job has anything left to do, now or later.
+    /// No job has anything left to do, now or later. Jobs may be [parked](Summary::parked) all the same: a run of
+    /// which all has ended well [exits](Summary::exit) with [`Exit::Complete`].
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.states.iter().all(|s| s.ready == 0)
@@ -166,8 +167,7 @@ impl Summary {
         match self.ending {
             Ending::Complete if self.parked() == 0 && self.is_complete() => Exit::Complete,
             Ending::Complete if self.is_complete() => Exit::Parked,
-            Ending::TooManyParked => Exit::Parked,
-            Ending::Complete | Ending::Stopped | Ending::Canary => Exit::Stopped,
+            Ending::Complete | Ending::Stopped | Ending::TooManyParked | Ending::Canary => Exit::Stopped,
         }
     }
 }
@@ -199,15 +199,20 @@ impl Termination for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.ending {
+        f.write_str(match self.ending {
             Ending::Complete if self.is_complete() => "complete",
             Ending::Complete => "all that is not held is complete",
             Ending::Stopped => "stopped; the same command goes on",
-            Ending::TooManyParked => "stopped: too many jobs are parked",
+            Ending::TooManyParked => "stopped: too many jobs failed",
             Ending::Canary => "stopped: the first jobs are through",
-        };
+        })?;
+        match self.parked() {
+            0 => {}
+            1 => f.write_str(", but for 1 parked job; see `report`")?,
+            n => write!(f, ", but for {n} parked jobs; see `report`")?,
+        }
         let Summary { moves, errors, elapsed, .. } = self;
-        writeln!(f, "{what} ({moves} steps, {errors} errors, {:.1} s)", elapsed.as_secs_f64())?;
+        writeln!(f, " ({moves} steps, {errors} errors, {:.1} s)", elapsed.as_secs_f64())?;
         let width = self.states.iter().map(|s| s.name.len()).max().unwrap_or(0);
         for s in self.states.iter().filter(|s| s.total() > 0) {
             write!(f, "  {:width$}", s.name)?;

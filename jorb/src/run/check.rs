@@ -44,26 +44,30 @@ impl<W: Workflow> Run<W> {
     }
 }
 
-/// Looks at a few jobs that have something left to do; an error when none of them fits.
+/// Looks at a few jobs of each state that have something left to do; an error when none of a state fits. (A single
+/// one may just be spoilt: it is parked in its turn.)
 pub(super) fn sample<W: Workflow>(store: &mut BoxStore<W>, header: &Header<W>) -> Result<(), Error> {
-    let mut jobs = Vec::new();
+    let mut waiting = store.moving()?;
     if header.fresh.by_state.iter().any(|jobs| *jobs > 0) {
-        jobs.extend(store.page(JobId(header.fresh.next), SAMPLE)?);
+        waiting.extend(store.page(JobId(header.fresh.next), SAMPLE)?);
     }
     for state in StateId::<W>::all() {
+        let here = waiting.iter().filter(|record| record.job.state == state);
+        let mut jobs: Vec<_> = here.take(SAMPLE).cloned().collect();
         if header.counts.get(state, Status::Ready) > 0 {
             jobs.extend(store.line(state, Status::Ready, None, SAMPLE)?);
         }
+        let misfits: Vec<_> =
+            jobs.iter().map_while(|record| Some((record.job.id, misfit(record)?))).collect();
+        if let (true, [(_, source), _, ..]) = (misfits.len() == jobs.len(), &misfits[..]) {
+            return Err(Error::UnreadableJobs {
+                path: Store::path(&**store).to_owned(),
+                jobs: misfits.iter().map(|(id, _)| *id).collect(),
+                source: source.clone(),
+            });
+        }
     }
-    let misfits: Vec<_> = jobs.iter().map_while(|record| Some((record.job.id, misfit(record)?))).collect();
-    match misfits.first() {
-        Some((_, source)) if misfits.len() == jobs.len() => Err(Error::UnreadableJobs {
-            path: Store::path(&**store).to_owned(),
-            jobs: misfits.iter().map(|(id, _)| *id).collect(),
-            source: source.clone(),
-        }),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn misfit<W: Workflow>(record: &Record<W>) -> Option<Unreadable> {
