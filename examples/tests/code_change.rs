@@ -64,6 +64,25 @@ fn failed_builds_can_be_driven_again_when_they_are_repaired() -> Result {
     batch.check_sent("safe")
 }
 
+#[test]
+fn flags_that_come_too_late_are_named_and_quiet_says_nothing_else() -> Result {
+    let batch = Batch::new("run.jorb")?;
+    let run = |args: &[&str]| -> Result<String> {
+        let output = batch.command(args).output()?;
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    assert_eq!(run(&["--limit", "1", "--quiet"])?, "");
+    // The same, and none at all.
+    assert_eq!(run(&["--limit", "1", "run", "-q"])?, "");
+    assert_eq!(run(&["-q"])?, "");
+    let said = run(&["--limit", "2", "-q"])?;
+    assert!(said.starts_with("this run was made with --limit 1 --packages /"), "{said}");
+    assert!(said.ends_with("give a new --work\n") && said.lines().count() == 1, "{said}");
+    assert!(run(&[])?.starts_with("works in "));
+    Ok(())
+}
+
 /// The program with packages to work on, in a folder that goes when it is dropped.
 struct Batch {
     dir: TempDir,
@@ -99,7 +118,8 @@ impl Batch {
         let mut command = Command::new(env!("CARGO_BIN_EXE_code_change"));
         command.arg("--packages").arg(self.dir.path().join("packages"));
         command.arg("--work").arg(self.work()).arg("--store").arg(&self.store).args(args);
-        command.stdin(Stdio::null());
+        // On a machine where cargo has nothing, and no settings of its user's.
+        command.env("CARGO_HOME", self.dir.path().join("cargo")).stdin(Stdio::null());
         command
     }
 
@@ -133,7 +153,11 @@ impl Batch {
     fn check(&self) -> Result {
         let states = self.states()?;
         for state in ["Sent", "BuildFailed", "Unchanged"] {
-            assert_eq!(states[state], PACKAGES, "{state}: {states}");
+            if states[state] != PACKAGES {
+                // What cargo said of each.
+                let export = self.command(&["export"]).output()?;
+                panic!("{state}: {states}\n{}", String::from_utf8(export.stdout)?);
+            }
         }
         let mbox = fs::read_to_string(self.work().join("outbox.mbox"))?;
         assert_eq!(mbox.matches("\nMessage-ID: ").count(), PACKAGES, "{mbox}");
@@ -154,6 +178,9 @@ impl Batch {
 
 /// Their subjects, the latest first.
 fn commits(tree: &Path) -> Result<Vec<String>> {
-    let log = Command::new("git").arg("-C").arg(tree).args(["log", "--format=%s"]).output()?;
+    let mut git = Command::new("git");
+    // As in a hook of the repository that this is a test of.
+    git.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
+    let log = git.arg("-C").arg(tree).args(["log", "--format=%s"]).output()?;
     Ok(String::from_utf8(log.stdout)?.lines().map(str::to_owned).collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Program`] is where to start.
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     ffi::OsString,
     io::{self, Write},
     path::PathBuf,
@@ -91,12 +91,13 @@ pub struct Program<W: Workflow, F: Args = NoFlags> {
     seed: Option<Seed<W, F>>,
     processor: Adjust<W, F>,
     commands: Vec<(Command, Custom<W, F>)>,
+    about: Option<String>,
 }
 
 type MakeApp<W, F> = Box<dyn Fn(&F) -> Result<<W as Workflow>::App, BoxError>>;
 type Seed<W, F> = Box<dyn Fn(&F, &mut Run<W>) -> Result<bool, BoxError>>;
 type Adjust<W, F> = Box<dyn Fn(&F, Processor<W>) -> Processor<W>>;
-type Custom<W, F> = Box<dyn Fn(&F, &ArgMatches, &RunFile<W>) -> Result<ExitCode, BoxError>>;
+type Custom<W, F> = Box<dyn Fn(&F, &ArgMatches, &RunFile<W>, &mut dyn Write) -> Result<ExitCode, BoxError>>;
 
 /// No flags of the program's own.
 #[derive(Debug, Args)]
@@ -118,6 +119,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
             seed: None,
             processor: Box::new(|_, processor| processor),
             commands: Vec::new(),
+            about: None,
         }
     }
 
@@ -144,17 +146,24 @@ impl<W: Workflow, F: Args> Program<W, F> {
         self
     }
 
+    /// What the program does, for its `--help`. The doc comment of `F` says it as well.
+    pub fn about(mut self, about: impl Into<String>) -> Self {
+        self.about = Some(about.into());
+        self
+    }
+
     /// Changes the processor before it drives the run: more listeners, another grace period.
     pub fn processor(mut self, change: impl Fn(&F, Processor<W>) -> Processor<W> + 'static) -> Self {
         self.processor = Box::new(change);
         self
     }
 
-    /// Adds a subcommand.
+    /// Adds a subcommand. What it writes to the stream that it gets goes to standard output; when nobody reads any
+    /// more (`| head`), it ends without a word.
     pub fn command(
         mut self,
         command: Command,
-        run: impl Fn(&F, &ArgMatches, &RunFile<W>) -> Result<ExitCode, BoxError> + 'static,
+        run: impl Fn(&F, &ArgMatches, &RunFile<W>, &mut dyn Write) -> Result<ExitCode, BoxError> + 'static,
     ) -> Self {
         self.commands.push((command, Box::new(run)));
         self
@@ -198,7 +207,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
             Some((run, matches))
         });
         if let Some((run, matches)) = custom {
-            return run(&flags, matches, &file);
+            return run(&flags, matches, &file, io.out);
         }
         let done = ExitCode::SUCCESS;
         match own.verb.unwrap_or(Verb::Run(own.run)) {
@@ -223,8 +232,20 @@ impl<W: Workflow, F: Args> Program<W, F> {
         let command = Own::augment_args(Command::new(W::NAME)).next_help_heading(None::<&str>);
         // The program's flags last: they may say what the program is about.
         let command = F::augment_args(command);
+        let command = match &self.about {
+            Some(about) => command.about(about.clone()),
+            None => command,
+        };
         let command = command.subcommands(self.commands.iter().map(|(command, _)| command.clone()));
         args::allow_behind_subcommands(command, F::augment_args(Command::new("")).get_arguments())
+    }
+
+    /// Asked before a run is made that cannot be driven.
+    fn check_app(&self) -> Result<(), BoxError> {
+        if self.app.is_none() && TypeId::of::<W::App>() != TypeId::of::<()>() {
+            return Err("this program cannot build its app: call `Program::app`".into());
+        }
+        Ok(())
     }
 
     fn make_app(&self, flags: &F) -> Result<W::App, BoxError> {

@@ -118,7 +118,7 @@ fn exit_codes_tell_how_a_run_ended() {
     place.out(0, &["--healed", "-q"]);
     place.out(0, &["run", "--healed", "-q"]);
     let place = Place::new();
-    place.out(3, &["--bad", "500", "--slow", "5", "--max-parked", "10", "-q"]);
+    place.out(4, &["--bad", "500", "--slow", "5", "--max-parked", "10", "-q"]);
     assert!(place.status()["parked"].as_u64() < Some(500), "it stopped");
 }
 

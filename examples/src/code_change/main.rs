@@ -19,7 +19,7 @@ use jorb::{cli::Program, prelude::*};
 
 use crate::{
     app::App,
-    workflow::{CodeChange, Order, Package, code_change},
+    workflow::{CodeChange, Order, code_change},
 };
 
 mod app;
@@ -35,10 +35,10 @@ struct Flags {
     /// A folder of packages [default: the sources that cargo has unpacked on this machine]
     #[arg(long, value_name = "DIR", global = true)]
     packages: Option<PathBuf>,
-    /// How many packages, the smallest first
+    /// How many packages, the smallest first [default: 80]
     // It is not global, because `jobs --limit` is something else.
-    #[arg(long, value_name = "N", default_value_t = 80)]
-    limit: usize,
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// Where the run, the checkouts and the outbox are
     #[arg(long, value_name = "DIR", global = true, default_value = "code-change-work")]
     work: PathBuf,
@@ -53,19 +53,38 @@ fn main() -> ExitCode {
         })
         .app(|flags| {
             let app = App::open(&flags.work, &cargo_home()?)?;
-            let work = flags.work.display();
-            eprintln!("works in {work}; patches go to {work}/outbox.mbox");
+            if !quiet() {
+                let work = flags.work.display();
+                eprintln!("works in {work}; patches go to {work}/outbox.mbox");
+            }
             Ok::<_, io::Error>(app)
         })
         .seed(|flags, run| {
-            let order = Order { packages: flags.packages()?, limit: flags.limit };
-            let scan = Kick::new(code_change::Scan, Package::default());
-            Ok::<_, jorb::BoxError>(run.seed(order, |jobs| jobs.add(scan))?)
+            if run.is_seeded() {
+                flags.say_if_ignored(&run.overall()?)?;
+                return Ok(false);
+            }
+            let order = Order { packages: flags.packages()?, limit: flags.limit.unwrap_or(80) };
+            Ok::<_, jorb::BoxError>(run.seed(order, |jobs| jobs.add(Kick::new(code_change::Scan, None)))?)
         })
         .main()
 }
 
 impl Flags {
+    /// A run is made once: flags that come later and want another one do nothing, and the user should know.
+    fn say_if_ignored(&self, made_with: &Order) -> io::Result<()> {
+        let other_limit = self.limit.is_some_and(|limit| limit != made_with.limit);
+        if other_limit || (self.packages.is_some() && self.packages()? != made_with.packages) {
+            let packages: Vec<_> = made_with.packages.iter().map(|p| p.display().to_string()).collect();
+            eprintln!(
+                "this run was made with --limit {} --packages {}, which it keeps: for others, give a new --work",
+                made_with.limit,
+                packages.join(" and ")
+            );
+        }
+        Ok(())
+    }
+
     /// As whole paths: they are saved with the run, which may be driven on from elsewhere.
     fn packages(&self) -> io::Result<Vec<PathBuf>> {
         let Some(packages) = &self.packages else {
@@ -77,6 +96,11 @@ impl Flags {
             Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", packages.display()))),
         }
     }
+}
+
+/// `--quiet` is a flag of the library, which keeps it for itself.
+fn quiet() -> bool {
+    env::args_os().any(|arg| arg == "--quiet" || arg == "-q")
 }
 
 /// Where cargo keeps what it has downloaded.

@@ -72,6 +72,8 @@ pub(crate) async fn cargo_check(tree: &Path, target: &Path) -> Result<Result<(),
         .current_dir(tree)
         .args(["check", "--offline", "--quiet", "--color=never", "--message-format=short", "--target-dir"])
         .arg(target)
+        // A cargo that outlives its killed parent, and finds its folder gone, would leave its failure to the next one.
+        .env("CARGO_CACHE_RUSTC_INFO", "0")
         .env("CARGO_INCREMENTAL", "0");
     let log = beside(tree, "cargo.log");
     match run(command, &log).await {

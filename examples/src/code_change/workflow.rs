@@ -1,4 +1,8 @@
 //! The workflow: its states, and what is done in each.
+//!
+//! A step that was cut short, by `kill -9` too, is done again. So each is idempotent: it works in a folder of its own (an
+//! [`Attempt`](app::Attempt)), on a copy of what the step before it has left, and puts the result in place with one
+//! rename. Two are different, and say how: [`scan`] touches no file, [`send`] cannot be undone.
 use std::{fs, path::PathBuf};
 
 use jorb::prelude::*;
@@ -14,8 +18,8 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// The life of one package.
-#[workflow(app = App, overall = Order, job = Package)]
+/// The life of one package, and of the job that finds them all.
+#[workflow(app = App, overall = Order, job = Option<Package>)]
 #[derive(Debug, Clone)]
 pub(crate) enum CodeChange {
     /// List the packages and kick a job for each.
@@ -68,8 +72,8 @@ pub(crate) struct Order {
     pub(crate) limit: usize,
 }
 
-/// What is known of one package.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// What a job is about: one package. `Scan` is about all of them, so its job has `None`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Package {
     /// With its version, as its folder is called.
     pub(crate) name: String,
@@ -97,16 +101,17 @@ fn scan(_: code_change::Scan, cx: &mut Cx<CodeChange>) -> Outcome<code_change::S
     // folders that hold a package of the same name, which would share a place to work.
     let jobs = packages.into_iter().map(|(_, package)| {
         let name = package.name.clone();
-        Kick::new(code_change::Checkout, package).once(name)
+        Kick::new(code_change::Checkout, Some(package)).once(name)
     });
     Ok(Next::to(code_change::Scanned).kick(jobs))
 }
 
 #[state(concurrency = 2, retries = 2, timeout = "1m")]
 async fn checkout(_: code_change::Checkout, cx: &mut Cx<CodeChange>) -> Outcome<code_change::Checkout> {
+    let Package { name, source } = package(cx)?.clone();
     let attempt = cx.app.attempt()?;
     let tree = attempt.tree();
-    let (app, source, to) = (cx.app.clone(), cx.job.source.clone(), tree.clone());
+    let (app, to) = (cx.app.clone(), tree.clone());
     spawn_blocking(move || -> Result<(), Fault> {
         app::copy(&source, &to)?;
         // The versions that its authors had, and the toolchain: neither need be on this machine.
@@ -121,9 +126,8 @@ async fn checkout(_: code_change::Checkout, cx: &mut Cx<CodeChange>) -> Outcome<
     git(&tree, &["init", "--quiet", "--template="]).await?;
     // What was published is the baseline, also what its `.gitignore` names.
     git(&tree, &["add", "--all", "--force"]).await?;
-    let message = format!("Import {}", cx.job.name);
-    git(&tree, &["commit", "--quiet", "--message", &message]).await?;
-    attempt.keep(&cx.app.tree(&cx.job.name, "checkout"))?;
+    git(&tree, &["commit", "--quiet", "--message", &format!("Import {name}")]).await?;
+    attempt.keep(&cx.app.tree(&name, "checkout"))?;
     Ok(Next::to(code_change::Edit))
 }
 
@@ -131,12 +135,13 @@ async fn checkout(_: code_change::Checkout, cx: &mut Cx<CodeChange>) -> Outcome<
 /// the next attempt find nothing to change. It does not, because it starts from what `Checkout` has left.
 #[state(concurrency = 2, retries = 2)]
 fn edit(_: code_change::Edit, cx: &mut Cx<CodeChange>) -> Outcome<code_change::Edit> {
+    let name = &package(cx)?.name;
     let attempt = cx.app.attempt()?;
-    app::copy(&cx.app.tree(&cx.job.name, "checkout"), &attempt.tree())?;
+    app::copy(&cx.app.tree(name, "checkout"), &attempt.tree())?;
     if !forbid_unsafe_code(&attempt.tree())? {
         return Ok(Next::to(code_change::Unchanged));
     }
-    attempt.keep(&cx.app.tree(&cx.job.name, "edit"))?;
+    attempt.keep(&cx.app.tree(name, "edit"))?;
     Ok(Next::to(code_change::Add))
 }
 
@@ -144,17 +149,18 @@ fn edit(_: code_change::Edit, cx: &mut Cx<CodeChange>) -> Outcome<code_change::E
 async fn add(_: code_change::Add, cx: &mut Cx<CodeChange>) -> Outcome<code_change::Add> {
     let attempt = take(cx, "edit").await?;
     git(&attempt.tree(), &["add", "--update"]).await?;
-    attempt.keep(&cx.app.tree(&cx.job.name, "add"))?;
+    attempt.keep(&cx.app.tree(&package(cx)?.name, "add"))?;
     Ok(Next::to(code_change::Commit))
 }
 
 #[state(concurrency = 2, retries = 2, timeout = "1m")]
 async fn commit(_: code_change::Commit, cx: &mut Cx<CodeChange>) -> Outcome<code_change::Commit> {
+    let name = &package(cx)?.name;
     let attempt = take(cx, "add").await?;
-    let subject = format!("Forbid unsafe code in {}", cx.job.name);
+    let subject = format!("Forbid unsafe code in {name}");
     let body = format!("It has none. With `{LINE}` the compiler keeps it so.");
     git(&attempt.tree(), &["commit", "--quiet", "--message", &subject, "--message", &body]).await?;
-    attempt.keep(&cx.app.tree(&cx.job.name, "commit"))?;
+    attempt.keep(&cx.app.tree(name, "commit"))?;
     Ok(Next::to(code_change::TrialBuild))
 }
 
@@ -180,7 +186,7 @@ async fn patch(_: code_change::Patch, cx: &mut Cx<CodeChange>) -> Outcome<code_c
     let output = format!("--output={}", file.display());
     git(&attempt.tree(), &["format-patch", "--quiet", "-1", &output]).await?;
     // One rename again: the outbox never holds half a patch.
-    fs::rename(file, cx.app.patch(&cx.job.name))?;
+    fs::rename(file, cx.app.patch(&package(cx)?.name))?;
     Ok(Next::to(code_change::Send))
 }
 
@@ -188,15 +194,21 @@ async fn patch(_: code_change::Patch, cx: &mut Cx<CodeChange>) -> Outcome<code_c
 /// every attempt, and the receiver knows what it has already.
 #[state(rate = "10/s", retries = 5, backoff = "200ms..10s")]
 fn send(_: code_change::Send, cx: &mut Cx<CodeChange>) -> Outcome<code_change::Send> {
-    let patch = fs::read_to_string(cx.app.patch(&cx.job.name))?;
-    cx.app.outbox.send(&cx.key(), &format!("{} <{0}@localhost>", cx.job.name), &patch)?;
+    let name = &package(cx)?.name;
+    let patch = fs::read_to_string(cx.app.patch(name))?;
+    cx.app.outbox.send(&cx.key(), &format!("{name} <{name}@localhost>"), &patch)?;
     Ok(Next::to(code_change::Sent))
+}
+
+/// What this job is about.
+fn package(cx: &Cx<CodeChange>) -> Result<&Package, Fault> {
+    cx.job.as_ref().ok_or_else(|| Fault::fatal("this job is about no package: it belongs in `Scan`"))
 }
 
 /// A folder of this attempt's own with a copy of what `step` has left.
 async fn take(cx: &Cx<CodeChange>, step: &str) -> Result<app::Attempt, Fault> {
     let attempt = cx.app.attempt()?;
-    let (from, to) = (cx.app.tree(&cx.job.name, step), attempt.tree());
+    let (from, to) = (cx.app.tree(&package(cx)?.name, step), attempt.tree());
     spawn_blocking(move || app::copy(&from, &to)).await??;
     Ok(attempt)
 }

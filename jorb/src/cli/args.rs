@@ -6,7 +6,7 @@ use clap::{Arg, Args, Command, Subcommand, error::ErrorKind};
 
 use crate::Shown;
 
-/// The flags of every workflow program, and what it is to do.
+// The flags of every workflow program, and what it is to do. (A doc comment would be the program's help.)
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Own {
@@ -52,14 +52,19 @@ pub(super) enum Verb {
     },
     /// Move jobs to another state, or run parked ones again
     ///
-    /// All jobs are checked first: when one cannot go there, nothing is changed.
+    /// All jobs are checked first: when one cannot go there, nothing is changed. The run must not be driven meanwhile:
+    /// stop the program, redrive, and start it again.
     Redrive(RedriveArgs),
     /// Stop a state: jobs arrive and wait
+    ///
+    /// The run must not be driven meanwhile: stop the program, hold, and start it again.
     Hold {
         /// The state
         state: String,
     },
     /// Let a held state go on
+    ///
+    /// The run must not be driven meanwhile, as with `hold`.
     Release {
         /// The state
         state: String,

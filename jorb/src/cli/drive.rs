@@ -13,6 +13,7 @@ pub(super) fn run<W: Workflow, F: Args>(
     file: &RunFile<W>,
     io: &mut Streams<'_>,
 ) -> Result<ExitCode, BoxError> {
+    program.check_app()?;
     let mut run = file.open()?;
     if let Some(seed) = &program.seed {
         seed(flags, &mut run)?;

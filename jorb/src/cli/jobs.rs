@@ -2,10 +2,12 @@
 use std::io::Write;
 
 use super::{args::JobsArgs, json, one_line};
-use crate::{BoxError, Job, Run, StateId, Workflow};
+use crate::{BoxError, Job, Run, Shown, StateId, Workflow};
 
-/// Longer texts of errors are cut in lists.
+/// Longer texts of errors are cut in lists, ..
 const LONGEST: usize = 100;
+/// .. and longer contexts.
+const CONTEXT: usize = 40;
 
 pub(super) fn jobs<W: Workflow>(
     run: &mut Run<W>,
@@ -40,12 +42,21 @@ pub(super) fn jobs<W: Workflow>(
         }
         if first {
             let (job, state) = ("JOB", "STATE");
-            writeln!(out, "{job:>digits$}  {state:states$}  STATUS   TRY  {:24}  ERROR", "SINCE OR DUE")?;
+            let (since, context) = ("SINCE OR DUE", "CONTEXT");
+            writeln!(
+                out,
+                "{job:>digits$}  {state:states$}  STATUS   TRY  {since:24}  {context:width$}  ERROR",
+                width = CONTEXT + 2
+            )?;
             first = false;
         }
         let Row { id, status, attempt, at } = row(&job);
         let (state, error) = (job.state_name(), one_line(&error, LONGEST));
-        let line = format!("{id:>digits$}  {state:states$}  {status:7}  {attempt:>3}  {at:24}  {error}");
+        let context = one_line(&job.context_json()?, CONTEXT);
+        let width = CONTEXT + 2;
+        let line = format!(
+            "{id:>digits$}  {state:states$}  {status:7}  {attempt:>3}  {at:24}  {context:width$}  {error}"
+        );
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
@@ -62,7 +73,8 @@ fn row<W: Workflow>(job: &Job<W>) -> Row {
     Row {
         id: job.id().to_string(),
         status: job.status().name(),
-        attempt: job.attempt(),
+        // Of a parked job, those that were made; of others, the one that is next.
+        attempt: job.attempt() - u32::from(job.status() == Shown::Parked),
         at: job.ready_at().to_string(),
     }
 }

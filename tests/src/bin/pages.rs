@@ -39,8 +39,8 @@ fn main() -> ExitCode {
                 jobs.extend((0..flags.bad).map(|n| seed(&format!("bad{n}"))))
             })
         })
-        .command(clap::Command::new("where").about("Say where the run is"), |_, _, file| {
-            println!("{}", file.path().display());
+        .command(clap::Command::new("where").about("Say where the run is"), |_, _, file, out| {
+            writeln!(out, "{}", file.path().display())?;
             Ok(ExitCode::SUCCESS)
         })
         .main()

@@ -79,8 +79,9 @@ fn a_scan_kicks_the_smallest_packages_first() -> Result {
     }
     fs::create_dir(dir.path().join("packages/empty"))?;
     let next = scan(code_change::Scan, &mut cx)?;
-    let kicked: Vec<_> = next.as_move().kicks.iter().map(|kick| kick.context.name.as_str()).collect();
-    assert_eq!(kicked, ["p-1.0.0", "small", "big"]);
+    let kicked: Vec<_> =
+        next.as_move().kicks.iter().map(|kick| kick.context.as_ref().map(|p| p.name.as_str())).collect();
+    assert_eq!(kicked, [Some("p-1.0.0"), Some("small"), Some("big")]);
     Ok(())
 }
 
@@ -91,7 +92,7 @@ fn package(source: &str) -> std::result::Result<(TempDir, Cx<CodeChange>), Fault
     let order = Order { packages: vec![dir.path().join("packages")], limit: 3 };
     let package = Package { name: "p-1.0.0".into(), source: dir.path().join("packages/p-1.0.0") };
     write_package(&package.source, source)?;
-    Ok((dir, Cx::test(app, order, package)))
+    Ok((dir, Cx::test(app, order, Some(package))))
 }
 
 fn write_package(at: &Path, source: &str) -> std::io::Result<()> {
@@ -113,7 +114,10 @@ fn to<S: State>(next: &Next<S>) -> &'static str {
 
 /// Of the commits, the latest first.
 fn subjects(cx: &Cx<CodeChange>) -> Vec<String> {
-    let tree = cx.app.tree(&cx.job.name, "commit");
-    let log = Command::new("git").arg("-C").arg(tree).args(["log", "--format=%s"]).output().unwrap();
+    let tree = cx.app.tree("p-1.0.0", "commit");
+    let mut git = Command::new("git");
+    // As in a hook of the repository that this is a test of.
+    git.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
+    let log = git.arg("-C").arg(tree).args(["log", "--format=%s"]).output().unwrap();
     String::from_utf8(log.stdout).unwrap().lines().map(str::to_owned).collect()
 }
