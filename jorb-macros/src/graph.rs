@@ -20,25 +20,42 @@ pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
     if !states.iter().any(|s| s.terminal) {
         return errors.at(name, "no terminal state: mark at least one variant `#[state(terminal)]`");
     }
-    let reached = flood(states.len(), all().filter(|i| states[*i].initial), |i| {
-        states[i].next.iter().chain(&states[i].kick).map(|e| e.to).collect()
-    });
+    let next = |i: usize| states[i].next.iter().map(|e| e.to).collect::<Vec<_>>();
+    let onward = |i: usize| states[i].next.iter().chain(&states[i].kick).map(|e| e.to).collect::<Vec<_>>();
+    let reached = flood(states.len(), all().filter(|i| states[*i].initial), onward);
     let ends = flood(states.len(), all().filter(|i| states[*i].terminal), |i| {
         all().filter(|j| states[*j].next.iter().any(|e| e.to == i)).collect()
     });
-    for (i, state) in states.iter().enumerate() {
-        let name = &state.ident;
-        if !reached[i] {
-            errors.at(
-                name,
-                format!("state `{name}` cannot be reached from any initial state: list it in a `next(..)` or `kick(..)`, or mark it `initial`"),
-            );
-        } else if !ends[i] {
-            errors.at(
-                name,
-                format!("state `{name}` can never reach a terminal state: give it or one of its next states a way out"),
-            );
-        }
+    let lost: Vec<usize> = all().filter(|i| !reached[*i]).collect();
+    let leads = paths(states.len(), &lost, onward);
+    // One edge to a root mends all that is behind it. Of a cycle the first state stands for all.
+    for &i in lost.iter().filter(|i| lost.iter().all(|j| !leads[*j][**i] || (leads[**i][*j] && *i <= j))) {
+        let name = &states[i].ident;
+        let others = match lost.iter().filter(|j| leads[i][**j]).count() - 1 {
+            0 => String::new(),
+            1 => " (nor can 1 state behind it)".into(),
+            n => format!(" (nor can {n} states behind it)"),
+        };
+        errors.at(
+            name,
+            format!("state `{name}` cannot be reached from any initial state{others}: list it in a `next(..)` or `kick(..)`, or mark it `initial`"),
+        );
+    }
+    let stuck: Vec<usize> = all().filter(|i| reached[*i] && !ends[*i]).collect();
+    let leads = paths(states.len(), &stuck, next);
+    // Likewise one way out of a trap mends all that leads into it and into no other.
+    for &i in stuck.iter().filter(|i| stuck.iter().all(|j| !leads[**i][*j] || (leads[*j][**i] && *i <= j))) {
+        let name = &states[i].ident;
+        let only_here = |j: usize| stuck.iter().all(|k| !leads[j][*k] || leads[*k][i]);
+        let others = match stuck.iter().filter(|j| only_here(**j)).count() - 1 {
+            0 => String::new(),
+            1 => format!(" (nor can 1 state that leads only to `{name}`)"),
+            n => format!(" (nor can {n} states that lead only to `{name}`)"),
+        };
+        errors.at(
+            name,
+            format!("state `{name}` can never reach a terminal state{others}: give it or one of its next states a way out"),
+        );
     }
 }
 
@@ -67,6 +84,15 @@ fn flood(len: usize, start: impl Iterator<Item = usize>, out: impl Fn(usize) -> 
         }
     }
     seen
+}
+
+/// Which states each of `some` leads to, itself among them; of the other states nothing.
+fn paths(len: usize, some: &[usize], out: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<bool>> {
+    let mut leads = vec![Vec::new(); len];
+    for &i in some {
+        leads[i] = flood(len, [i].into_iter(), &out);
+    }
+    leads
 }
 
 /// The graph in Mermaid's words, as `jorb::Graph::mermaid` prints it, for the docs of the enum: what is behind a
