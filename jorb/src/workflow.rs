@@ -57,8 +57,8 @@ pub trait State: Into<Self::Workflow> + 'static {
 
 /// A state that is not terminal. Implemented by `#[workflow]`.
 #[diagnostic::on_unimplemented(
-    message = "terminal state `{Self}` cannot have a handler",
-    label = "this variant is marked `#[state(terminal)]`"
+    message = "`{Self}` cannot have a handler: it is a terminal state, or no state",
+    label = "a handler takes the struct of a state that is not terminal, like `crawl::Fetch`"
 )]
 pub trait Active: State {}
 
