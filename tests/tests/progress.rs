@@ -13,7 +13,10 @@ fn lines(args: &[&str]) -> Vec<String> {
 fn the_last_line_has_the_final_counts_and_comes_before_the_summary() {
     let lines = lines(&[]);
     assert!(lines[0].starts_with("4 of 6 jobs ended, 2 parked, 2 errors, "), "{lines:?}");
-    assert!(lines[1].starts_with("complete (7 steps, 2 errors"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("complete, but for 2 parked jobs; see `report` (7 steps, 2 errors"),
+        "{lines:?}"
+    );
 }
 
 #[test]
