@@ -69,12 +69,16 @@
 ///
 /// The enum must be `Clone`, and so must be the types of its fields, with serde's traits: a job is saved as the
 /// name of its state and the fields of its struct. So must be the two contexts. The enum itself needs no serde.
+///
+/// Fields and contexts are written as JSON with every step, so large data belongs into a file, whose name they keep.
+///
+/// When rustc says "expected non-macro attribute, found attribute macro `state`", the enum lacks its `#[workflow]`.
 pub use jorb_macros::workflow;
 
 /// Makes a function the [`Handler`](crate::Handler) of the state that it takes.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{path::PathBuf, time::Duration};
 ///
 /// use jorb::{Rate, prelude::*};
 ///
@@ -84,7 +88,7 @@ pub use jorb_macros::workflow;
 ///     #[state(initial, next(Publish))]
 ///     Compile { package: String },
 ///     #[state(next(Done))]
-///     Publish { archive: Vec<u8> },
+///     Publish { archive: PathBuf },
 ///     #[state(terminal)]
 ///     Done,
 /// }
@@ -92,8 +96,9 @@ pub use jorb_macros::workflow;
 /// // A plain `fn` runs on the blocking pool, where it may take its time.
 /// #[state(concurrency = 8, timeout = "1h")]
 /// fn compile(state: build::Compile) -> Outcome<build::Compile> {
-///     let archive = std::fs::read(&state.package)?;
-///     Ok(Next::to(build::Publish { archive }))
+///     let archive = PathBuf::from(state.package).with_extension("tar");
+///     std::fs::write(&archive, "what was built")?;
+///     Ok(Next::to(build::Publish { archive })) // the file's name: the state is saved as JSON
 /// }
 ///
 /// const REGISTRY: Rate = Rate::literal("1/5s");
@@ -101,7 +106,7 @@ pub use jorb_macros::workflow;
 ///
 /// #[state(rate = REGISTRY, burst = 3, retries = 10, backoff = "1s..5m", timeout = PATIENCE)]
 /// async fn publish(state: build::Publish, cx: &mut Cx<Build>) -> Outcome<build::Publish> {
-///     if state.archive.is_empty() {
+///     if !state.archive.exists() {
 ///         return Err(Fault::fatal("nothing was built"));
 ///     }
 ///     println!("attempt {}", cx.attempt());
