@@ -2,7 +2,7 @@
 //!
 //! A step that was cut short, by `kill -9` too, is done again. So each is idempotent: it works in a folder of its own (an
 //! [`Attempt`](app::Attempt)), on a copy of what the step before it has left, and puts the result in place with one
-//! rename. Two are different, and say how: [`scan`] touches no file, [`send`] cannot be undone.
+//! rename. Three are different: [`scan`] touches no file, [`trial_build`] keeps only its answer, [`send`] cannot be undone.
 use std::{fs, path::PathBuf};
 
 use jorb::prelude::*;

@@ -101,6 +101,19 @@ fn write_package(at: &Path, source: &str) -> std::io::Result<()> {
     fs::write(at.join("Cargo.toml"), "[package]\nname = 'p'\nversion = '1.0.0'\nedition = '2021'\n")
 }
 
+/// A cargo that outlives its killed parent fails for want of its folder, and must not pass that on.
+#[tokio::test]
+async fn what_rustc_said_in_one_build_is_not_kept_for_the_next() -> Result {
+    let (dir, mut cx) = package("pub fn a() {}\n")?;
+    let _ = checkout(code_change::Checkout, &mut cx).await?;
+    edit_and_commit(&mut cx).await?;
+    let next = trial_build(code_change::TrialBuild, &mut cx).await?;
+    assert_eq!(next.as_move().to.name(), "Patch");
+    let target = dir.path().join("work/target/1");
+    assert!(target.join("debug").is_dir() && !target.join(".rustc_info.json").exists());
+    Ok(())
+}
+
 async fn edit_and_commit(cx: &mut Cx<CodeChange>) -> Result {
     assert_eq!(to(&edit(code_change::Edit, cx)?), "Add");
     assert_eq!(to(&add(code_change::Add, cx).await?), "Commit");
