@@ -102,6 +102,7 @@ type Custom<W, F> = Box<dyn Fn(&F, &ArgMatches, &RunFile<W>, &mut dyn Write) -> 
 /// No flags of the program's own.
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(about = None::<&str>)] // this doc comment is not for `--help`
 pub struct NoFlags {}
 
 impl<W: Workflow, F: Args> Default for Program<W, F> {

@@ -33,6 +33,7 @@ impl fmt::Display for Graph {
                 (true, true) => ">=",
                 (false, false) => "",
             };
+            let width = if state.next.is_empty() && state.kick.is_empty() { 0 } else { width };
             write!(f, "{mark:2} {:width$}", state.name)?;
             if !state.next.is_empty() {
                 write!(f, "  -> {}", state.next.join(", "))?;

@@ -267,4 +267,11 @@ fn a_program_needs_no_flags_and_no_app_of_its_own() {
     assert!(out.contains("Done         1  1 ended\n") && out.ends_with("complete\n"), "{out}");
     assert!(main(&["hold", "Change"]).2.starts_with("`Edit` is held"), "an alias is a name too");
     assert_eq!(main(&["nonsense"]).0, code(2));
+    assert!(
+        main(&["--help"]).1.starts_with("Usage: "),
+        "nothing of ours about what it does: {}",
+        main(&["--help"]).1
+    );
+    let states = main(&["graph", "--text"]).1;
+    assert!(states.lines().all(|line| line == line.trim_end()), "{states}");
 }

@@ -99,6 +99,6 @@ fn main() {
 
     assert_eq!(
         Crawl::GRAPH.to_string(),
-        ">  Fetch  -> Parse, Gone\n   Parse  -> Store  kicks Fetch\n   Store  -> Done\n=  Done \n=  Gone \n"
+        ">  Fetch  -> Parse, Gone\n   Parse  -> Store  kicks Fetch\n   Store  -> Done\n=  Done\n=  Gone\n"
     );
 }
