@@ -1,0 +1,1 @@
+//! Measures jorb, and attacks it: `compare` beside what one would use instead, `torture` on one's own disk.
