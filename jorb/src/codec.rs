@@ -3,7 +3,7 @@ use std::{any::type_name, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{State, Workflow};
+use crate::{State, StateId, Workflow};
 
 mod lossless;
 
@@ -144,6 +144,7 @@ pub(crate) fn save_state<W: Workflow>(form: Form, state: W) -> (W, Result<Saved<
             let saved = |text: Option<String>| text.map_or(Saved::Nothing, |t| Saved::Json(t.into()));
             (state, text.map(saved))
         }
+        Form::Value if !StateId::of(&state).spec().fields => (state, Ok(Saved::Nothing)),
         Form::Value => {
             let copy = (W::CODEC.clone_state)(&state);
             (state, Ok(Saved::Value(Arc::new(copy))))

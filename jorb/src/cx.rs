@@ -1,5 +1,5 @@
 //! What a handler sees of its surroundings.
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,6 +17,9 @@ pub struct Cx<W: Workflow> {
     pub(crate) at: At,
 }
 
+/// Made when somebody looks: few steps ask whether they are cancelled.
+pub(crate) type Cancelled = OnceLock<CancellationToken>;
+
 /// Which step of which job this is.
 #[derive(Clone)]
 pub(crate) struct At {
@@ -25,7 +28,7 @@ pub(crate) struct At {
     pub(crate) parent: Option<JobId>,
     pub(crate) step: u64,
     pub(crate) attempt: u32,
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) cancelled: Arc<Cancelled>,
 }
 
 impl<W: Workflow> Cx<W> {
@@ -37,7 +40,7 @@ impl<W: Workflow> Cx<W> {
             parent: None,
             step: 0,
             attempt: 1,
-            cancelled: CancellationToken::new(),
+            cancelled: Arc::default(),
         };
         Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
     }
@@ -73,6 +76,6 @@ impl<W: Workflow> Cx<W> {
     /// is over. An `async` step is dropped then; a plain `fn` that takes long can look here and return early.
     #[must_use]
     pub fn cancelled(&self) -> &CancellationToken {
-        &self.at.cancelled
+        self.at.cancelled.get_or_init(CancellationToken::new)
     }
 }

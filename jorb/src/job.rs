@@ -39,6 +39,13 @@ impl<W: Workflow> Clone for Snapshot<W> {
     }
 }
 
+impl<W: Workflow> Snapshot<W> {
+    /// The job; what stays has neither state data nor context.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Snapshot { data: Saved::Nothing, context: Saved::Nothing, ..*self })
+    }
+}
+
 /// How a job stands, as it is stored.
 ///
 /// Two more words are used where jobs are shown: a ready job whose time has not come is *delayed*, one whose state

@@ -16,9 +16,10 @@ pub fn reduce<W: Workflow>(
     returned: Returned<W>,
     now: Timestamp,
     random: f64,
-) -> (Snapshot<W>, Vec<Effect<W>>, Action) {
+) -> Reduced<W> {
+    let but = |job, effect, action| Reduced { job, effect: Some(effect), kicks: Vec::new(), action };
     let (reaction, error) = match returned {
-        Returned::Stopped => return (job, Vec::new(), Action::Stay),
+        Returned::Stopped => return Reduced { job, effect: None, kicks: Vec::new(), action: Action::Stay },
         Returned::Moved(moved) => return follow(job, moved, now),
         Returned::Failed { reaction, error, context } => {
             job.context = context;
@@ -31,7 +32,7 @@ pub fn reduce<W: Workflow>(
         // Without a hint and without a limiter this would spin; the shortest backoff is the floor.
         let wait = after.unwrap_or(policy.backoff.min());
         job.wait(now, wait);
-        return (job, vec![Effect::Throttle { after }], Action::Run);
+        return but(job, Effect::Throttle { after }, Action::Run);
     }
     let record = Effect::Error { state: job.state, step: job.step, attempt: job.attempt, at: now, error };
     let used_up = job.attempt > policy.retries;
@@ -44,17 +45,13 @@ pub fn reduce<W: Workflow>(
     if reaction == Reaction::Park || used_up {
         job.status = Status::Parked;
         job.wait(now, Duration::ZERO);
-        return (job, vec![record], Action::Park);
+        return but(job, record, Action::Park);
     }
     job.wait(now, wait);
-    (job, vec![record], Action::Run)
+    but(job, record, Action::Run)
 }
 
-fn follow<W: Workflow>(
-    mut job: Snapshot<W>,
-    moved: Moved<W>,
-    now: Timestamp,
-) -> (Snapshot<W>, Vec<Effect<W>>, Action) {
+fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) -> Reduced<W> {
     let Moved { to, after, kicks, context } = moved;
     let history =
         Effect::Move { step: job.step, from: job.state, to: to.state, at: now, attempt: job.attempt };
@@ -68,9 +65,9 @@ fn follow<W: Workflow>(
     job.context = context;
     job.status = if terminal { Status::Ended } else { Status::Ready };
     job.wait(now, if terminal { Duration::ZERO } else { after });
-    let kicks = (first..).zip(kicks).map(|(n, kick)| Effect::Kick { n, kick });
+    let kicks = (first..).zip(kicks).collect();
     let action = if terminal { Action::End } else { Action::Run };
-    (job, std::iter::once(history).chain(kicks).collect(), action)
+    Reduced { job, effect: Some(history), kicks, action }
 }
 
 impl<W: Workflow> Snapshot<W> {
@@ -78,6 +75,19 @@ impl<W: Workflow> Snapshot<W> {
         self.ready_at = now + delay;
         self.delay = delay;
     }
+}
+
+/// What follows from a step.
+pub struct Reduced<W: Workflow> {
+    /// The job from now on.
+    pub job: Snapshot<W>,
+    /// What is written together with it.
+    pub effect: Option<Effect<W>>,
+    /// New jobs, with their numbers under the parent. A number is used up even when a `once` key keeps its job from being
+    /// made.
+    pub kicks: Vec<(u64, Kicked<W>)>,
+    /// What the engine does once all of that is committed.
+    pub action: Action,
 }
 
 /// What a step gave back, ready to be saved.
@@ -173,13 +183,6 @@ pub enum Effect<W: Workflow> {
         at: Timestamp,
         /// What.
         error: String,
-    },
-    /// A new job, the `n`th of its parent. `n` is used up even when a `once` key keeps the job from being made.
-    Kick {
-        /// Number under the parent.
-        n: u64,
-        /// The job.
-        kick: Kicked<W>,
     },
     /// The state's limiter is to slow down.
     Throttle {

@@ -108,6 +108,8 @@ pub struct StateSpec {
     pub aliases: &'static [&'static str],
     /// `None` for terminal states.
     pub policy: Option<Policy>,
+    /// It has fields, which are saved with the job.
+    pub fields: bool,
     /// Jobs may be added here.
     pub initial: bool,
     /// States that a job may move to.

@@ -159,7 +159,7 @@ async fn each_attempt_is_durable_before_the_next() {
     for kind in Kind::ALL {
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy) = seeded(kind.at(folder.path()), FailsAt(u64::MAX), [steps::Fails]);
-        spy.watch().0 = 5; // the second error
+        spy.watch().0 = 4; // the second error
         assert!(exec(&mut run, &Lab::default(), Clock::starting_at(START)).await.is_err());
         let job = spy.jobs().remove(0).job;
         assert_eq!((job.attempt, job.errors, job.status), (2, 1, Status::Ready), "{kind:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 use jorb::{
     Backoff, JobId, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp,
     prelude::*,
-    reduce::{Action, Effect, Kicked, Moved, Returned, Target, reduce},
+    reduce::{Action, Effect, Kicked, Moved, Reduced, Returned, Target, reduce},
 };
 
 #[workflow(job = String)]
@@ -76,14 +76,13 @@ fn failed(reaction: Reaction) -> Returned<Crawl> {
     Returned::Failed { reaction, error: "no".into(), context: json("after") }
 }
 
-fn kinds(effects: &[Effect<Crawl>]) -> String {
-    let kind = |effect: &Effect<Crawl>| match effect {
-        Effect::Move { .. } => 'm',
-        Effect::Error { .. } => 'e',
-        Effect::Kick { .. } => 'k',
-        Effect::Throttle { .. } => 't',
-    };
-    effects.iter().map(kind).collect()
+fn kind(effect: Option<&Effect<Crawl>>) -> &'static str {
+    match effect {
+        Some(Effect::Move { .. }) => "m",
+        Some(Effect::Error { .. }) => "e",
+        Some(Effect::Throttle { .. }) => "t",
+        None => "",
+    }
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn the_table() {
     let unusable = || Returned::Unusable { error: "no".into() };
     #[rustfmt::skip]
     let rows = [
-        // what            attempt, returned                        action wait attempt context effects
+        // what            attempt, returned                        action wait attempt context effect
         ("moved",               2, moved("Parse", s(0)),             Run,  0, 1, "after",  "m"),
         ("moved, later",        1, moved("Parse", s(9)),             Run,  9, 1, "after",  "m"),
         ("moved to itself",     3, moved("Fetch", s(0)),             Run,  0, 1, "after",  "m"),
@@ -115,10 +114,12 @@ fn the_table() {
         ("cannot be written",   1, unusable(),                       Park, 0, 2, "before", "e"),
         ("shutdown",            2, Returned::Stopped,                Stay, 0, 2, "before", ""),
     ];
-    for (what, attempt_before, returned, action, wait, attempt, context, effects) in rows {
-        let (after, written, did) = reduce(&POLICY, job(attempt_before), returned, NOW, 0.0);
-        assert_eq!((did, after.attempt), (action, attempt), "{what}");
-        assert_eq!((text(&after.context), kinds(&written).as_str()), (context, effects), "{what}");
+    for (what, attempt_before, returned, action, wait, attempt, context, effect) in rows {
+        let reduced = reduce(&POLICY, job(attempt_before), returned, NOW, 0.0);
+        let after = reduced.job;
+        assert_eq!((reduced.action, after.attempt), (action, attempt), "{what}");
+        assert_eq!((text(&after.context), kind(reduced.effect.as_ref())), (context, effect), "{what}");
+        assert!(reduced.kicks.is_empty(), "{what}");
         let status = match action {
             Park => Status::Parked,
             End => Status::Ended,
@@ -127,10 +128,10 @@ fn the_table() {
         assert_eq!(after.status, status, "{what}");
         let due = if action == Stay { Timestamp(0) } else { NOW + s(wait) };
         assert_eq!((after.ready_at, after.delay), (due, s(wait)), "{what}");
-        assert_eq!(after.step, if effects == "m" { 4 } else { 3 }, "{what}");
-        assert_eq!(after.errors, if effects == "e" { 5 } else { 4 }, "{what}");
+        assert_eq!(after.step, if effect == "m" { 4 } else { 3 }, "{what}");
+        assert_eq!(after.errors, if effect == "e" { 5 } else { 4 }, "{what}");
         assert_eq!((after.id, after.parent, after.kicked), (JobId(7), Some((JobId(2), 1)), 5), "{what}");
-        if effects != "m" {
+        if effect != "m" {
             assert!(after.state == state("Fetch") && text(&after.data).is_empty(), "{what} left its state");
         }
     }
@@ -138,17 +139,21 @@ fn the_table() {
 
 #[test]
 fn effects_say_what_happened() {
-    let (_, effects, _) = reduce(&POLICY, job(2), moved("Parse", Duration::ZERO), NOW, 0.0);
-    let Effect::Move { step: 3, from, to, at: NOW, attempt: 2 } = &effects[0] else { panic!("no move") };
+    let effect = |returned| reduce(&POLICY, job(2), returned, NOW, 0.0).effect.expect("something happened");
+    let Effect::Move { step: 3, from, to, at: NOW, attempt: 2 } = effect(moved("Parse", Duration::ZERO))
+    else {
+        panic!("no move")
+    };
     assert_eq!((from.name(), to.name()), ("Fetch", "Parse"));
-    let (_, effects, _) = reduce(&POLICY, job(2), Returned::Broke { error: "boom".into() }, NOW, 0.0);
-    let Effect::Error { state, step: 3, attempt: 2, at: NOW, error } = &effects[0] else {
+    let Effect::Error { state, step: 3, attempt: 2, at: NOW, error } =
+        effect(Returned::Broke { error: "boom".into() })
+    else {
         panic!("no error")
     };
     assert_eq!((state.name(), error.as_str()), ("Fetch", "boom"));
     let hint = Some(Duration::from_secs(20));
-    let (_, effects, _) = reduce(&POLICY, job(2), failed(Reaction::Throttle(hint)), NOW, 0.0);
-    assert!(matches!(effects[..], [Effect::Throttle { after }] if after == hint));
+    let throttled = effect(failed(Reaction::Throttle(hint)));
+    assert!(matches!(throttled, Effect::Throttle { after } if after == hint));
 }
 
 #[test]
@@ -156,28 +161,25 @@ fn kicks_count_on_from_the_last() {
     let kick = |once: &str| Kicked { to: target("Fetch"), context: json(once), once: Some(once.into()) };
     let kicks = vec![kick("a"), kick("b")];
     let step = Moved { to: target("Parse"), after: Duration::ZERO, kicks, context: json("after") };
-    let (after, effects, _) = reduce(&POLICY, job(1), Returned::Moved(step), NOW, 0.0);
-    assert_eq!((after.step, after.kicked, kinds(&effects).as_str()), (4, 7, "mkk"));
-    let kicked = |effect: &Effect<Crawl>| match effect {
-        Effect::Kick { n, kick } => Some((*n, kick.once.clone().unwrap(), text(&kick.context).to_owned())),
-        _ => None,
-    };
-    let kicked: Vec<_> = effects.iter().filter_map(kicked).collect();
+    let Reduced { job, effect, kicks, .. } = reduce(&POLICY, job(1), Returned::Moved(step), NOW, 0.0);
+    assert_eq!((job.step, job.kicked, kind(effect.as_ref())), (4, 7, "m"));
+    let kicked = |(n, kick): (u64, Kicked<Crawl>)| (n, kick.once.unwrap(), text(&kick.context).to_owned());
+    let kicked: Vec<_> = kicks.into_iter().map(kicked).collect();
     assert_eq!(kicked, [(5, "a".into(), "a".into()), (6, "b".into(), "b".into())]);
 }
 
 #[test]
 fn a_backoff_grows_between_its_bounds() {
     let wait = |attempt, random| {
-        let (after, ..) =
-            reduce(&POLICY.retries(9), job(attempt), failed(Reaction::Retry(None)), NOW, random);
-        after.ready_at.since(NOW).as_millis()
+        let after = reduce(&POLICY.retries(9), job(attempt), failed(Reaction::Retry(None)), NOW, random);
+        after.job.ready_at.since(NOW).as_millis()
     };
     assert_eq!([wait(1, 0.0), wait(1, 0.5), wait(2, 0.5), wait(9, 0.999)], [1_000, 1_500, 2_000, 2_998]);
 }
 
 #[test]
 fn without_retries_the_first_error_parks() {
-    let (after, _, action) = reduce(&Policy::DEFAULT, job(1), failed(Reaction::Retry(None)), NOW, 0.0);
-    assert_eq!((action, after.status), (Action::Park, Status::Parked));
+    let Reduced { job, action, .. } =
+        reduce(&Policy::DEFAULT, job(1), failed(Reaction::Retry(None)), NOW, 0.0);
+    assert_eq!((action, job.status), (Action::Park, Status::Parked));
 }

@@ -193,7 +193,13 @@ fn the_past_of_a_job_is_bounded(kind: Kind) {
             record.job.errors += 1;
         }
         let now = record.clone();
-        changes.push(Change { before, now, line, error, kicks: Vec::new() });
+        changes.push(Change {
+            before,
+            now: Box::new(now),
+            line,
+            error: error.map(Box::new),
+            kicks: Vec::new(),
+        });
         if i % 20 == 19 {
             bench.commit(&Batch { changes: std::mem::take(&mut changes), ..Batch::new(next) });
         }

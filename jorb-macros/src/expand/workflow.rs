@@ -63,7 +63,8 @@ fn context((name, ty): (&str, &Type)) -> TokenStream {
 }
 
 fn spec(w: &Workflow, s: &State) -> TokenStream {
-    let State { cfg, aliases, initial, .. } = s;
+    let State { cfg, aliases, initial, fields, .. } = s;
+    let has_fields = !fields.is_empty();
     let name = s.name();
     let name_of = |e: &Edge| {
         let to = &w.states[e.to];
@@ -84,6 +85,7 @@ fn spec(w: &Workflow, s: &State) -> TokenStream {
             name: #name,
             aliases: &[#(#aliases),*],
             policy: #policy,
+            fields: #has_fields,
             initial: #initial,
             next: &[#(#next),*],
             kick: &[#(#kick),*],

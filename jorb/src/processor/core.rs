@@ -12,10 +12,10 @@ use super::summary::Ending;
 use crate::{
     Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Workflow,
     limits::Limiter,
-    store::{Fresh, Header, Numbers, Record},
+    store::{Change, Fresh, Header, Numbers, Record},
 };
 
-use self::finish::Pending;
+use self::commit::Followers;
 pub(super) use self::{
     commit::Work,
     finish::Done,
@@ -58,7 +58,11 @@ struct Inner<W: Workflow> {
     durable: Header<W>,
     next: Numbers,
     fresh: Fresh,
-    pending: Vec<Pending<W>>,
+    /// What goes to the store next, and who goes on when it is there.
+    changes: Vec<Change<W>>,
+    followers: Vec<Followers<W>>,
+    /// Empty ones for the next batch: a megabyte is not to be asked for each time.
+    spare: (Vec<Change<W>>, Vec<Followers<W>>),
     admitted: Vec<(JobId, StateId<W>)>,
     saves: Vec<(StateId<W>, Timestamp, oneshot::Sender<()>)>,
     held: Option<Vec<StateId<W>>>,
@@ -68,6 +72,8 @@ struct Inner<W: Workflow> {
     executing: usize,
     ending: Option<Ending>,
     closing: bool,
+    /// The writer waits to be woken.
+    writer_idle: bool,
     failure: Option<Error>,
     killed_by_signal: bool,
     /// Jobs that this process parked; above `most_parked`, the run ends.
@@ -111,8 +117,8 @@ pub(super) struct Permit {
 
 /// What a slot is to do.
 pub(super) enum Pull<W: Workflow> {
-    /// Run this job; if there is a permit, once it is saved.
-    Run(Box<Waiting<W>>, Option<Permit>),
+    /// Run this job; if there is a permit, once it is saved. The time is that of the start.
+    Run(Waiting<W>, u64, Option<Permit>),
     /// Nothing can start now: wait for `wake`.
     Wait,
     /// The run ends.
@@ -155,7 +161,9 @@ impl<W: Workflow> Core<W> {
             next: header.next,
             fresh: header.fresh.clone(),
             durable: Header { clean: false, ..header },
-            pending: Vec::new(),
+            changes: Vec::new(),
+            followers: Vec::new(),
+            spare: (Vec::new(), Vec::new()),
             admitted: Vec::new(),
             saves: Vec::new(),
             held: None,
@@ -165,6 +173,7 @@ impl<W: Workflow> Core<W> {
             executing: 0,
             ending: None,
             closing: false,
+            writer_idle: false,
             failure: None,
             killed_by_signal: false,
             parked: 0,
@@ -191,25 +200,36 @@ impl<W: Workflow> Core<W> {
 
     /// Jobs that were moving when the run was last open.
     pub(super) fn resume(&self, jobs: Vec<Record<W>>) {
+        let now = self.clock.nanos();
         let mut inner = self.lock();
         for record in jobs {
-            inner.lines[record.job.state.index()].resume(record);
+            inner.lines[record.job.state.index()].resume(record, now);
         }
         for state in StateId::<W>::all() {
-            inner.ask(state);
+            inner.ask(state, now, self);
         }
         inner.settle(self);
     }
 
-    /// The next step of `state`, if one may start now.
-    pub(super) fn pull(&self, state: StateId<W>) -> Pull<W> {
+    /// A slot of `state` hands over what it did, and asks what to do next: the next step, if one may start now.
+    pub(super) fn next(&self, state: StateId<W>, done: Option<Done<W>>) -> Pull<W> {
+        let (now, ended) = match &done {
+            Some(done) => (done.ended, true),
+            None => (self.clock.nanos(), false),
+        };
         let mut inner = self.lock();
         let inner = &mut *inner;
+        if let Some(done) = done {
+            inner.finish(done, self);
+        }
         if inner.ending.is_some() {
             return Pull::Retire;
         }
-        let next = inner.next(state, &self.clock);
-        inner.ask(state);
+        let limited = inner.lines[state.index()].limiter.is_some();
+        // A limiter must not think that a start was earlier than it is.
+        let now = if ended && limited { self.clock.nanos() } else { now };
+        let next = inner.next(state, now);
+        inner.ask(state, now, self);
         self.want_loads(inner);
         let line = &mut inner.lines[state.index()];
         let job = match next {
@@ -218,24 +238,27 @@ impl<W: Workflow> Core<W> {
                 if until.is_some_and(|until| line.wake_by(until)) {
                     self.timer.notify_one();
                 }
+                line.idle += 1;
                 return Pull::Wait;
             }
         };
         line.executing += 1;
         inner.executing += 1;
         // A slot that sleeps may find work as well, now or at its time.
-        match line.head() {
-            Some(at) if at > self.clock.now() && inner.canary.is_none() => {
-                if line.wake_by(nanos(at)) {
-                    self.timer.notify_one();
+        if line.idle > 0 {
+            match line.head() {
+                Some(at) if nanos(at) > now && inner.canary.is_none() => {
+                    if line.wake_by(nanos(at)) {
+                        self.timer.notify_one();
+                    }
                 }
+                None if inner.canary.is_none() => {}
+                _ => self.wake[state.index()].notify_one(),
             }
-            None if inner.canary.is_none() => {}
-            _ => self.wake[state.index()].notify_one(),
         }
         let slow = line.limiter.as_ref().is_some_and(Limiter::is_slow);
         let permit = slow.then(|| self.save(inner, state));
-        Pull::Run(job, permit)
+        Pull::Run(job, now, permit)
     }
 
     /// A saved permit is used now. It counts from now on, and must be saved again if that took long.
@@ -257,11 +280,13 @@ impl<W: Workflow> Core<W> {
         Permit { saved: wait, at: self.clock.nanos() }
     }
 
+    /// Waits after a [`Pull::Wait`].
     pub(super) async fn woken(&self, state: StateId<W>) {
         tokio::select! {
             () = self.wake[state.index()].notified() => {}
             () = self.stopping.cancelled() => {}
         }
+        self.lock().lines[state.index()].idle -= 1;
     }
 
     fn wake_all(&self) {
@@ -298,7 +323,7 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     /// Takes the job of `state` that is to start next, with its permit; or says when to look again, if that is known.
-    fn next(&mut self, state: StateId<W>, clock: &Clock) -> Result<Box<Waiting<W>>, Option<u64>> {
+    fn next(&mut self, state: StateId<W>, now: u64) -> Result<Waiting<W>, Option<u64>> {
         if self.is_full() {
             return Err(None); // the writer wakes us
         }
@@ -312,11 +337,11 @@ impl<W: Workflow> Inner<W> {
             None => line.head(),
         };
         let due = due.ok_or(None)?;
-        if due > clock.now() {
+        if nanos(due) > now {
             return Err(Some(nanos(due)));
         }
         if let Some(limiter) = &mut line.limiter {
-            limiter.take(clock.nanos()).map_err(Some)?;
+            limiter.take(now).map_err(Some)?;
         }
         if let Some(canary) = only {
             return line.take_if(|job| canary.has(job)).ok_or(None);
@@ -326,6 +351,12 @@ impl<W: Workflow> Inner<W> {
             canary.jobs.insert(job.record.job.id);
         }
         Ok(job)
+    }
+
+    fn wake_writer(&mut self, core: &Core<W>) {
+        if std::mem::take(&mut self.writer_idle) {
+            core.work.notify_one();
+        }
     }
 
     /// So much is on its way to the store that nothing is to be added.

@@ -9,13 +9,18 @@ use crate::{
 
 /// A job that memory has, with its values if they need not be read from their texts.
 pub(super) struct Waiting<W: Workflow> {
-    pub(super) record: Record<W>,
-    pub(super) values: Option<(W, W::Job)>,
+    pub(super) record: Box<Record<W>>,
+    pub(super) values: Option<Values<W>>,
+    /// When memory got it, in nanoseconds.
+    pub(super) since: u64,
 }
 
+/// A state and a context.
+pub(super) type Values<W> = (W, <W as Workflow>::Job);
+
 impl<W: Workflow> Waiting<W> {
-    pub(super) fn new(record: Record<W>, values: Option<(W, W::Job)>) -> Box<Self> {
-        Box::new(Waiting { record, values })
+    fn read(record: Record<W>, now: u64) -> Self {
+        Waiting { record: Box::new(record), values: None, since: now }
     }
 
     pub(super) fn turn(&self) -> Turn {
@@ -27,7 +32,7 @@ impl<W: Workflow> Waiting<W> {
 ///
 /// The rule: memory has every waiting job whose turn is at or before `horizon`; without a horizon it has all.
 pub(super) struct Line<W: Workflow> {
-    waiting: VecDeque<Box<Waiting<W>>>,
+    waiting: VecDeque<Waiting<W>>,
     horizon: Option<Turn>,
     /// Waiting jobs that only the store has, or is about to have.
     beyond: u64,
@@ -40,9 +45,13 @@ pub(super) struct Line<W: Workflow> {
     /// The last turn that memory has, or will have.
     last: Turn,
     window: usize,
+    /// What a line that flows may keep: [`WIDE`], or fewer if they are large.
+    wide: usize,
     load: Load,
     /// Steps in flight.
     pub(super) executing: usize,
+    /// Slots that wait to be woken.
+    pub(super) idle: usize,
     /// Stopped by an operator.
     pub(super) held: bool,
     pub(super) limiter: Option<Limiter>,
@@ -58,6 +67,13 @@ enum Load {
     AfterCommit,
 }
 
+/// A line flows while its head is in memory for no longer than this: 100 ms.
+pub(super) const FLOWS: u64 = 100_000_000;
+/// So many jobs a line keeps that flows, lest each commit sends what it cannot hold through the store, ..
+pub(super) const WIDE: usize = 8 * 1024;
+/// .. unless they are more than so many bytes.
+const WIDE_BYTES: usize = 8 << 20;
+
 const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
@@ -72,8 +88,10 @@ impl<W: Workflow> Line<W> {
             incoming: 0,
             last: FIRST,
             window,
+            wide: window,
             load: Load::No,
             executing: 0,
+            idle: 0,
             held,
             limiter,
             wake_at: None,
@@ -81,10 +99,11 @@ impl<W: Workflow> Line<W> {
     }
 
     /// Says whether memory will keep a job that is being committed with this turn; if not, only the store has it.
-    pub(super) fn expect(&mut self, turn: Turn) -> bool {
+    pub(super) fn expect(&mut self, turn: Turn, bytes: usize, now: u64) -> bool {
+        self.sized(bytes);
         let here = match self.horizon {
             Some(horizon) => turn <= horizon,
-            None => turn <= self.last || self.waiting.len() + self.incoming < self.window,
+            None => turn <= self.last || self.waiting.len() + self.incoming < self.room(now),
         };
         if here {
             self.incoming += 1;
@@ -95,6 +114,26 @@ impl<W: Workflow> Line<W> {
             self.horizon.get_or_insert(self.last);
         }
         here
+    }
+
+    /// A job of so many bytes was seen.
+    fn sized(&mut self, bytes: usize) {
+        self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, WIDE.max(self.window));
+    }
+
+    /// How many jobs memory keeps at most, about.
+    fn room(&self, now: u64) -> usize {
+        if self.flows(now) { self.wide } else { self.window }
+    }
+
+    /// Its jobs do not wait for long.
+    fn flows(&self, now: u64) -> bool {
+        self.waiting.front().is_none_or(|job| now.saturating_sub(job.since) < FLOWS)
+    }
+
+    /// How many jobs it has in memory, if they do not wait for long.
+    pub(super) fn flowing(&self, now: u64) -> usize {
+        if self.flows(now) { self.waiting.len() } else { 0 }
     }
 
     /// Memory will keep a job that is being committed, wherever in the line it stands. It must not be placed.
@@ -119,7 +158,7 @@ impl<W: Workflow> Line<W> {
     }
 
     /// An expected job is durable.
-    pub(super) fn arrive(&mut self, job: Box<Waiting<W>>) {
+    pub(super) fn arrive(&mut self, job: Waiting<W>) {
         self.incoming -= 1;
         if job.record.placed && self.horizon.is_some_and(|horizon| job.turn() > horizon) {
             // Others were forgotten meanwhile: the store will give this one in its turn.
@@ -128,15 +167,14 @@ impl<W: Workflow> Line<W> {
         }
         self.insert(job);
         // Delayed jobs are in the store too, and can be forgotten here.
-        while self.waiting.len() > 2 * self.window && self.waiting.back().is_some_and(|job| job.record.placed)
-        {
+        while self.waiting.len() > 2 * self.wide && self.waiting.back().is_some_and(|job| job.record.placed) {
             self.waiting.pop_back();
             self.beyond += 1;
-            self.horizon = Some(self.waiting.back().map_or(FIRST, |job| job.turn()));
+            self.horizon = Some(self.waiting.back().map_or(FIRST, Waiting::turn));
         }
     }
 
-    fn insert(&mut self, job: Box<Waiting<W>>) {
+    fn insert(&mut self, job: Waiting<W>) {
         let turn = job.turn();
         self.last = self.last.max(turn);
         match self.waiting.back() {
@@ -149,9 +187,9 @@ impl<W: Workflow> Line<W> {
     }
 
     /// A job that was moving when the run was last open.
-    pub(super) fn resume(&mut self, record: Record<W>) {
+    pub(super) fn resume(&mut self, record: Record<W>, now: u64) {
         self.beyond -= 1;
-        self.insert(Waiting::new(record, None));
+        self.insert(Waiting::read(record, now));
         self.settle();
     }
 
@@ -162,7 +200,7 @@ impl<W: Workflow> Line<W> {
         known.then_some(job.record.job.ready_at)
     }
 
-    pub(super) fn pop(&mut self) -> Option<Box<Waiting<W>>> {
+    pub(super) fn pop(&mut self) -> Option<Waiting<W>> {
         self.waiting.pop_front()
     }
 
@@ -175,15 +213,16 @@ impl<W: Workflow> Line<W> {
         earlier
     }
 
-    /// Asks for more from the store, once.
-    pub(super) fn ask(&mut self) -> bool {
-        let short = self.waiting.len() <= self.window / 2
+    /// It should have more from the store, and nobody has asked.
+    pub(super) fn is_short(&self, now: u64) -> bool {
+        let passed =
             || self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon);
-        let ask = self.beyond > 0 && self.load == Load::No && short;
-        if ask {
-            self.load = Load::Asked;
-        }
-        ask
+        self.beyond > 0 && self.load == Load::No && (self.waiting.len() <= self.room(now) / 2 || passed())
+    }
+
+    /// The store is asked for more.
+    pub(super) fn ask(&mut self) {
+        self.load = Load::Asked;
     }
 
     /// After a commit, a store that had nothing may have something.
@@ -194,12 +233,13 @@ impl<W: Workflow> Line<W> {
     }
 
     /// Where to go on reading, and how much.
-    pub(super) fn next_page(&self) -> (Option<Turn>, usize) {
-        (self.horizon, self.window - self.waiting.len().min(self.window / 2))
+    pub(super) fn next_page(&self, now: u64) -> (Option<Turn>, usize) {
+        let room = self.room(now);
+        (self.horizon, (room - self.waiting.len().min(room / 2)).min((WIDE / 2).max(self.window)))
     }
 
     /// Placed jobs that the store gave, in order, those after the horizon.
-    pub(super) fn loaded(&mut self, mut page: Vec<Record<W>>) {
+    pub(super) fn loaded(&mut self, mut page: Vec<Record<W>>, now: u64) {
         if let Some(unsaved) = self.unsaved.first() {
             page.truncate(page.partition_point(|record| record.turn() < *unsaved));
         }
@@ -207,20 +247,20 @@ impl<W: Workflow> Line<W> {
         for record in page {
             self.beyond -= 1;
             self.horizon = Some(record.turn());
-            self.insert(Waiting::new(record, None));
+            self.insert(Waiting::read(record, now));
         }
         self.settle();
     }
 
     /// A fresh job that the store gave: kept, unless the line is long. Then it is given back to be placed.
-    pub(super) fn admit(&mut self, record: Record<W>) -> Option<Record<W>> {
-        if self.waiting.len() >= self.window || self.put_back {
+    pub(super) fn admit(&mut self, record: Record<W>, now: u64) -> Option<Record<W>> {
+        if self.waiting.len() >= self.room(now) || self.put_back {
             self.put_back = true;
             return Some(record);
         }
         self.beyond -= 1;
         self.horizon = Some(record.turn());
-        self.insert(Waiting::new(record, None));
+        self.insert(Waiting::read(record, now));
         self.settle();
         None
     }
@@ -231,8 +271,11 @@ impl<W: Workflow> Line<W> {
     }
 
     /// A page of fresh jobs was read.
-    pub(super) fn admitted(&mut self) {
+    pub(super) fn admitted(&mut self, bytes: Option<usize>) {
         self.load = Load::No;
+        if let Some(bytes) = bytes {
+            self.sized(bytes);
+        }
     }
 
     fn settle(&mut self) {
@@ -250,8 +293,8 @@ impl<W: Workflow> Line<W> {
     }
 
     /// Finds a job in memory, for a canary.
-    pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Box<Waiting<W>>> {
-        let at = self.waiting.iter().position(|job| wanted(job))?;
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Waiting<W>> {
+        let at = self.waiting.iter().position(wanted)?;
         self.waiting.remove(at)
     }
 

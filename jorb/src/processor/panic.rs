@@ -16,20 +16,14 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// A future whose panics become errors: the message and the place.
-pub(super) struct Caught<F>(Pin<Box<F>>);
+/// A pinned future whose panics become errors: the message and the place.
+pub(super) struct Caught<F>(pub(super) F);
 
-impl<F: Future> Caught<F> {
-    pub(super) fn new(future: F) -> Self {
-        Caught(Box::pin(future))
-    }
-}
-
-impl<F: Future> Future for Caught<F> {
+impl<F: Future + Unpin> Future for Caught<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match caught(|| self.0.as_mut().poll(cx)) {
+        match caught(|| Pin::new(&mut self.0).poll(cx)) {
             Ok(polled) => polled.map(Ok),
             Err(error) => Poll::Ready(Err(error)),
         }

@@ -1,20 +1,20 @@
 //! A slot: pulls a job, runs its step in place, hands over what it left, pulls the next.
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::{select, time::sleep};
+use tokio::{select, task::coop, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::core::{Core, Done, Permit, Pull};
-use super::line::Waiting;
+use super::line::{Values, Waiting};
 use super::panic::{Caught, caught};
 use super::random::uniform;
 use crate::{
-    Cx, Fault, Move, NewJob, Policy, Saved, StateId, Unreadable, Unwritable, Workflow,
+    Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unreadable, Unwritable, Workflow,
     codec::load_state,
-    cx::At,
-    reduce::{Kicked, Moved, Returned, Target, reduce},
+    cx::{At, Cancelled},
+    reduce::{Kicked, Moved, Reduced, Returned, Target, reduce},
     store::Record,
 };
 
@@ -27,26 +27,26 @@ pub(super) struct Shared<W: Workflow> {
     pub(super) seed: u64,
 }
 
-/// What a step gave.
-enum Gave<W: Workflow> {
-    Outcome(Result<Move<W>, Fault>, W::Job),
-    Broke(String),
-    Stopped,
-}
-
 /// Runs steps of `state` until the run ends.
 pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>, policy: Policy) {
     let core = &shared.core;
+    let mut bench = Bench { shared: &shared, policy: &policy, cancelled: Arc::default(), at_hand: None };
+    let mut done = None;
     loop {
-        match core.pull(state) {
-            Pull::Run(job, permit) => {
+        match core.next(state, done.take()) {
+            Pull::Run(job, started, permit) => {
                 if !may_start(core, state, permit).await {
                     core.not_started(state);
                     continue;
                 }
-                step(&shared, &policy, job).await;
+                done = Some(bench.step(job, started).await);
                 // A handler that never waits must not keep the others from this thread.
-                tokio::task::coop::consume_budget().await;
+                if !coop::has_budget_remaining()
+                    && let Some(done) = done.take()
+                {
+                    core.finish(done);
+                }
+                coop::consume_budget().await;
             }
             Pull::Wait => core.woken(state).await,
             Pull::Retire => return,
@@ -65,105 +65,144 @@ async fn may_start<W: Workflow>(core: &Core<W>, state: StateId<W>, mut permit: O
     true
 }
 
-async fn step<W: Workflow>(shared: &Arc<Shared<W>>, policy: &Policy, job: Box<Waiting<W>>) {
-    let core = &shared.core;
-    let Waiting { record, values } = *job;
-    let started = core.clock.nanos();
-    let waited =
-        Duration::from_nanos(started.saturating_sub(record.job.ready_at.0.saturating_mul(1_000_000)));
-    let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
-    let values = match values {
-        Some(values) => Ok(Ok(values)),
-        None => caught(|| read(&record)),
-    };
-    let (returned, values, kicked) = match values {
-        Err(error) => nothing(Returned::Broke { error }),
-        Ok(Err(e)) => nothing(unusable(&e)),
-        Ok(Ok((state, context))) => {
-            let at = At {
-                run: shared.run,
-                id,
-                parent: record.job.parent.map(|(parent, _)| parent),
-                step: number,
-                attempt,
-                cancelled: core.kill.child_token(),
-            };
-            let cx = Cx { app: shared.app.clone(), overall: shared.overall.clone(), job: context, at };
-            let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
-            let gave = run(shared, state, cx, policy).instrument(span).await;
-            let form = core.form;
-            caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
+/// What the steps of all jobs see.
+type Common<W> = (Arc<<W as Workflow>::App>, Arc<<W as Workflow>::Overall>);
+
+/// What a slot has from step to step.
+struct Bench<'a, W: Workflow> {
+    shared: &'a Shared<W>,
+    policy: &'a Policy,
+    cancelled: Arc<Cancelled>,
+    /// Handed from step to step: counting references costs more when all slots do it at once.
+    at_hand: Option<Common<W>>,
+}
+
+/// What a step gave.
+enum Gave<W: Workflow> {
+    Outcome(Result<Move<W>, Fault>, W::Job),
+    Broke(String),
+    Stopped,
+}
+
+impl<W: Workflow> Bench<'_, W> {
+    async fn step(&mut self, job: Waiting<W>, started: u64) -> Done<W> {
+        let core = &self.shared.core;
+        let Waiting { mut record, values, .. } = job;
+        let before = record.standing();
+        let since = before.turn.ready_at.0.saturating_mul(1_000_000);
+        let waited = Duration::from_nanos(started.saturating_sub(since));
+        let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
+        let values = match values {
+            Some(values) => Ok(Ok(values)),
+            None => caught(|| read(&record)),
+        };
+        let (returned, values, values_of_kicks) = match values {
+            Err(error) => nothing(Returned::Broke { error }),
+            Ok(Err(e)) => nothing(unusable(&e)),
+            Ok(Ok((state, context))) => {
+                let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
+                let gave = self.run(&record.job, state, context).instrument(span).await;
+                let form = core.form;
+                caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
+            }
+        };
+        let ended = core.clock.nanos();
+        let ran = Duration::from_nanos(ended.saturating_sub(started));
+        let random = match returned {
+            Returned::Moved(_) => 0.0,
+            _ => uniform(self.shared.seed, id, number, attempt),
+        };
+        let now = Timestamp(ended / 1_000_000);
+        let Reduced { job, effect, kicks, action } =
+            reduce(self.policy, record.job.take(), returned, now, random);
+        record.job = job;
+        Done { before, record, effect, kicks, action, values, values_of_kicks, waited, ran, ended }
+    }
+
+    /// Runs one step, where its policy says, for as long as it may take.
+    async fn run(&mut self, job: &Snapshot<W>, state: W, context: W::Job) -> Gave<W> {
+        let at = At {
+            run: self.shared.run,
+            id: job.id,
+            parent: job.parent.map(|(parent, _)| parent),
+            step: job.step,
+            attempt: job.attempt,
+            cancelled: self.cancelled.clone(),
+        };
+        let both = || (self.shared.app.clone(), self.shared.overall.clone());
+        let (app, overall) = self.at_hand.take().unwrap_or_else(both);
+        let cx = Cx { app, overall, job: context, at };
+        let gave = if self.policy.blocking {
+            self.run_blocking(state, cx).await
+        } else {
+            self.run_in_place(state, cx).await
+        };
+        self.cancel();
+        gave
+    }
+
+    async fn run_in_place(&mut self, state: W, mut cx: Cx<W>) -> Gave<W> {
+        let outcome = {
+            let work = Caught(pin!(run(state, &mut cx)));
+            select! {
+                biased;
+                outcome = work => outcome.map_err(Gave::Broke),
+                () = too_long(self.policy) => Err(Gave::Broke(late(self.policy))),
+                () = self.shared.core.kill.cancelled() => Err(Gave::Stopped),
+            }
+        };
+        let Cx { app, overall, job, .. } = cx;
+        // A handler may have put others there.
+        if Arc::ptr_eq(&app, &self.shared.app) && Arc::ptr_eq(&overall, &self.shared.overall) {
+            self.at_hand = Some((app, overall));
         }
-    };
-    let ran = Duration::from_nanos(core.clock.nanos().saturating_sub(started));
-    let random = uniform(shared.seed, id, number, attempt);
-    let (now, effects, action) = reduce(policy, record.job.clone(), returned, core.clock.now(), random);
-    core.finish(Done { before: record, now, effects, action, values, kicked, waited, ran });
+        outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome(outcome, job))
+    }
+
+    /// A thread cannot be dropped: after its timeout a step keeps its slot, and its job, until it returns.
+    async fn run_blocking(&mut self, state: W, mut cx: Cx<W>) -> Gave<W> {
+        let kill = &self.shared.core.kill;
+        let runtime = tokio::runtime::Handle::current();
+        let span = tracing::Span::current();
+        let work = Caught(Box::pin(async move {
+            let outcome = run(state, &mut cx).await;
+            Gave::Outcome(outcome, cx.job)
+        }));
+        let mut thread = tokio::task::spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
+        let joined = |joined: Result<Result<Gave<W>, String>, tokio::task::JoinError>| match joined {
+            Ok(gave) => gave.unwrap_or_else(Gave::Broke),
+            Err(_) => Gave::Stopped, // the runtime shuts down
+        };
+        select! {
+            biased;
+            gave = &mut thread => return joined(gave),
+            () = kill.cancelled() => return Gave::Stopped,
+            () = too_long(self.policy) => {}
+        }
+        self.cancel();
+        tracing::debug!("timed out; the step's thread still runs");
+        select! {
+            _ = thread => Gave::Broke(late(self.policy)),
+            () = kill.cancelled() => Gave::Stopped,
+        }
+    }
+
+    /// Whatever the handler started elsewhere, or its thread, can see that nobody waits for it.
+    fn cancel(&mut self) {
+        if Arc::strong_count(&self.cancelled) > 1 || self.cancelled.get().is_some() {
+            self.cancelled.get_or_init(CancellationToken::new).cancel();
+            self.cancelled = Arc::default();
+        }
+    }
+}
+
+async fn run<W: Workflow>(state: W, cx: &mut Cx<W>) -> Result<Move<W>, Fault> {
+    state.dispatch(cx).expect("only states with a handler have slots").await
 }
 
 fn read<W: Workflow>(record: &Record<W>) -> Result<(W, W::Job), Unreadable> {
     let state = load_state(record.job.state.name(), &record.job.data)?;
     Ok((state, W::CODEC.job.load(&record.job.context)?))
-}
-
-/// Runs one step, where its policy says, for as long as it may take.
-async fn run<W: Workflow>(shared: &Arc<Shared<W>>, state: W, cx: Cx<W>, policy: &Policy) -> Gave<W> {
-    let cancelled = cx.at.cancelled.clone();
-    let work = Caught::new(async move {
-        let mut cx = cx;
-        let step = state.dispatch(&mut cx).expect("only states with a handler have slots");
-        let outcome = step.await;
-        Gave::Outcome(outcome, cx.job)
-    });
-    if policy.blocking {
-        run_blocking(shared, work, cancelled, policy).await
-    } else {
-        run_in_place(shared, work, &cancelled, policy).await
-    }
-}
-
-async fn run_in_place<W: Workflow>(
-    shared: &Shared<W>,
-    work: impl Future<Output = Result<Gave<W>, String>>,
-    cancelled: &CancellationToken,
-    policy: &Policy,
-) -> Gave<W> {
-    let gave = select! {
-        biased;
-        gave = work => gave.unwrap_or_else(Gave::Broke),
-        () = too_long(policy) => Gave::Broke(late(policy)),
-        () = shared.core.kill.cancelled() => Gave::Stopped,
-    };
-    cancelled.cancel(); // whatever the handler started elsewhere can see that nobody waits for it
-    gave
-}
-
-/// A thread cannot be dropped: after its timeout a step keeps its slot, and its job, until it returns.
-async fn run_blocking<W: Workflow>(
-    shared: &Shared<W>,
-    work: impl Future<Output = Result<Gave<W>, String>> + Send + 'static,
-    cancelled: CancellationToken,
-    policy: &Policy,
-) -> Gave<W> {
-    let runtime = tokio::runtime::Handle::current();
-    let span = tracing::Span::current();
-    let mut thread = tokio::task::spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
-    let joined = |joined: Result<Result<Gave<W>, String>, tokio::task::JoinError>| match joined {
-        Ok(gave) => gave.unwrap_or_else(Gave::Broke),
-        Err(_) => Gave::Stopped, // the runtime shuts down
-    };
-    select! {
-        biased;
-        gave = &mut thread => return joined(gave),
-        () = shared.core.kill.cancelled() => return Gave::Stopped,
-        () = too_long(policy) => {}
-    }
-    cancelled.cancel();
-    tracing::debug!("timed out; the step's thread still runs");
-    select! {
-        _ = thread => Gave::Broke(late(policy)),
-        () = shared.core.kill.cancelled() => Gave::Stopped,
-    }
 }
 
 async fn too_long(policy: &Policy) {
@@ -177,7 +216,7 @@ fn late(policy: &Policy) -> String {
     format!("timed out: no result after {:?}", policy.timeout.unwrap_or_default())
 }
 
-type Encoded<W> = (Returned<W>, Option<(W, <W as Workflow>::Job)>, Vec<(W, <W as Workflow>::Job)>);
+type Encoded<W> = (Returned<W>, Option<Values<W>>, Vec<Values<W>>);
 
 /// No values are at hand for the step that follows.
 fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
@@ -207,7 +246,7 @@ fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
     }
 }
 
-type EncodedMove<W> = (Moved<W>, W, Vec<(W, <W as Workflow>::Job)>);
+type EncodedMove<W> = (Moved<W>, W, Vec<Values<W>>);
 
 fn encode_move<W: Workflow>(
     form: crate::Form,

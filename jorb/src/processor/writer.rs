@@ -18,33 +18,33 @@ pub(super) async fn write<W: Workflow>(
     let core = &shared.core;
     loop {
         let work = core.take_work();
-        let load = if work.is_none() { core.take_load() } else { None };
-        match (work, load) {
-            (Some(work), _) => {
-                let (back, result) = commit(store, work).await;
-                store = back;
-                match result {
-                    Ok((work, dropped)) => {
-                        let events = audience.as_ref().map(|_| events(&work.batch, &dropped));
-                        core.committed(work, &dropped);
-                        if let (Some(audience), Some(events)) = (&audience, events) {
-                            lock(audience).events(&events);
-                        }
+        let idle = work.is_none();
+        if let Some(work) = work {
+            let (back, result) = commit(store, work).await;
+            store = back;
+            match result {
+                Ok((work, dropped)) => {
+                    let events = audience.as_ref().map(|_| events(&work.batch, &dropped));
+                    core.committed(work, &dropped);
+                    if let (Some(audience), Some(events)) = (&audience, events) {
+                        lock(audience).events(&events);
                     }
-                    Err(e) => core.fail(e),
                 }
+                Err(e) => core.fail(e),
             }
-            (None, Some(load)) => {
-                let state = load.state;
-                let (back, result) = on_disk(store, move |store| read(store, &load)).await;
-                store = back;
-                match result {
-                    Ok(loaded) => core.loaded(state, loaded),
-                    Err(e) => core.fail(e),
-                }
+        }
+        if let Some(load) = core.take_load() {
+            let state = load.state;
+            let (back, result) = on_disk(store, move |store| read(store, &load)).await;
+            store = back;
+            match result {
+                Ok(loaded) => core.loaded(state, loaded),
+                Err(e) => core.fail(e),
             }
-            (None, None) if core.is_closing() => return store,
-            (None, None) => core.work.notified().await,
+        } else if idle && core.is_closing() {
+            return store;
+        } else if idle {
+            core.work.notified().await;
         }
     }
 }

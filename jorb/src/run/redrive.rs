@@ -103,7 +103,7 @@ impl<'r, W: Workflow> Redrive<'r, W> {
             let state = load_state(to.name(), &data.map_or(Saved::Nothing, Saved::Json)).map_err(misfit)?;
             let (_, target) = Target::save(form, state)
                 .map_err(|source| Error::Unwritable { what: format!("job {}", job.id()), source })?;
-            if given && has_no_fields(to) {
+            if given && !to.spec().fields {
                 let reason = "it has no fields".into();
                 return Err(misfit(Unreadable { type_name: to.name(), reason }));
             }
@@ -249,7 +249,7 @@ fn redriven<W: Workflow>(
             children: 0,
         }
     });
-    Change { before: before.standing(), now, line, error: None, kicks: Vec::new() }
+    Change { before: before.standing(), now: Box::new(now), line, error: None, kicks: Vec::new() }
 }
 
 fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Result<(), Error> {
@@ -261,8 +261,4 @@ fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Result<(), Err
         header.counts.add(now.job.state, now.job.status, 1);
     }
     Ok(())
-}
-
-fn has_no_fields<W: Workflow>(state: StateId<W>) -> bool {
-    matches!(W::load(state.name(), None).map(|state| state.map(W::save)), Some(Ok((_, Ok(None)))))
 }

@@ -117,11 +117,11 @@ pub struct Change<W: Workflow> {
     /// Where the job stood.
     pub before: Standing<W>,
     /// The job now.
-    pub now: Record<W>,
+    pub now: Box<Record<W>>,
     /// A line of its history.
     pub line: Option<Line>,
     /// An error.
-    pub error: Option<Failure>,
+    pub error: Option<Box<Failure>>,
     /// Jobs that it kicked.
     pub kicks: Vec<New<W>>,
 }

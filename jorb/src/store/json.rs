@@ -116,7 +116,7 @@ impl<W: Workflow> JsonStore<W> {
     }
 
     fn refuse_more_than_most(&self, new: usize) -> Result<(), Error> {
-        let jobs = self.table()?.rows().len() + new;
+        let jobs = self.table()?.len() + new;
         if jobs as u64 > MOST {
             return Err(Error::TooLarge { path: self.path.clone(), most: MOST });
         }

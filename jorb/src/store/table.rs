@@ -10,22 +10,22 @@ use super::{Batch, Change, Counts, Fresh, Header, New, OnceKey, Record, Seeding,
 use crate::{JobId, StateId, Status, Timestamp, Workflow};
 
 pub(crate) use row::{Once, Row, story};
+use rows::Rows;
 
 mod row;
+mod rows;
 
 /// All jobs of a run, and the side tables that make each lookup cheap. No change looks at more than the jobs that it
 /// changes.
 pub(crate) struct Table<W: Workflow> {
     head: Header<W>,
-    jobs: BTreeMap<JobId, Row<W>>,
-    places: BTreeSet<Place>,
+    jobs: Rows<W>,
+    /// Placed jobs, by state and status.
+    places: Vec<[BTreeSet<(Turn, JobId)>; Status::ALL.len()]>,
     children: BTreeMap<(JobId, u64), JobId>,
     /// By the state in which the job was made.
     once: Vec<HashSet<Arc<str>>>,
 }
-
-/// A placed job: status, state, turn, and the job itself.
-type Place = (Status, usize, Turn, JobId);
 
 impl<W: Workflow> Table<W> {
     /// A run without jobs.
@@ -39,8 +39,8 @@ impl<W: Workflow> Table<W> {
         head.fresh.by_state = vec![0; W::STATES.len()];
         let mut table = Table {
             head,
-            jobs: BTreeMap::new(),
-            places: BTreeSet::new(),
+            jobs: Rows::new(),
+            places: W::STATES.iter().map(|_| Default::default()).collect(),
             children: BTreeMap::new(),
             once: W::STATES.iter().map(|_| HashSet::new()).collect(),
         };
@@ -128,7 +128,7 @@ impl<W: Workflow> Table<W> {
             self.once[state.index()].insert(key.clone());
         }
         self.stand(job.id, row.record.standing(), 1);
-        let twice = self.jobs.insert(job.id, row);
+        let twice = self.jobs.insert(row);
         debug_assert!(twice.is_none(), "a job is made once");
     }
 
@@ -145,17 +145,22 @@ impl<W: Workflow> Table<W> {
         self.head.clone()
     }
 
-    pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &Row<W>> {
-        self.jobs.values()
+    /// How many jobs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row<W>> {
+        self.jobs.from(JobId(0))
     }
 
     pub(crate) fn page(&self, from: JobId, most: usize) -> Vec<Record<W>> {
-        self.jobs.range(from..).take(most).map(|(_, row)| row.record.clone()).collect()
+        self.jobs.from(from).take(most).map(|row| row.record.clone()).collect()
     }
 
     pub(crate) fn moving(&self) -> Vec<Record<W>> {
         let moving = |record: &&Record<W>| !record.placed && !self.in_fresh_range(record.job.id);
-        self.jobs.values().map(|row| &row.record).filter(moving).cloned().collect()
+        self.rows().map(|row| &row.record).filter(moving).cloned().collect()
     }
 
     pub(crate) fn line(
@@ -165,18 +170,17 @@ impl<W: Workflow> Table<W> {
         after: Option<Turn>,
         most: usize,
     ) -> Vec<Record<W>> {
-        let state = state.index();
-        let nobody = JobId(u64::MAX);
-        let end = Turn { ready_at: Timestamp(u64::MAX), seq: u64::MAX };
-        // No job has the number `nobody`, so that is behind all of a turn.
-        let (start, first) =
-            after.map_or((Turn { ready_at: Timestamp(0), seq: 0 }, JobId(0)), |after| (after, nobody));
-        let line = self.places.range((status, state, start, first)..=(status, state, end, nobody));
-        line.take(most).map(|(.., id)| self.jobs[id].record.clone()).collect()
+        let placed = &self.places[state.index()][status as usize];
+        let record = |(_, id): &(Turn, JobId)| self.job(*id).expect("placed jobs are there");
+        match after {
+            // No job has that number, so this is behind all of a turn.
+            Some(after) => placed.range((after, JobId(u64::MAX))..).take(most).map(record).collect(),
+            None => placed.iter().take(most).map(record).collect(),
+        }
     }
 
     pub(crate) fn job(&self, id: JobId) -> Option<Record<W>> {
-        self.jobs.get(&id).map(|row| row.record.clone())
+        self.jobs.get(id).map(|row| row.record.clone())
     }
 
     pub(crate) fn child(&self, parent: JobId, n: u64) -> Option<JobId> {
@@ -184,20 +188,20 @@ impl<W: Workflow> Table<W> {
     }
 
     pub(crate) fn story(&self, id: JobId) -> Story {
-        self.jobs.get(&id).map_or_else(Story::nothing, Row::story)
+        self.jobs.get(id).map_or_else(Story::nothing, Row::story)
     }
 
     pub(crate) fn once(&self, id: JobId) -> Option<OnceKey<W>> {
-        self.jobs.get(&id)?.once.as_ref()?.known()
+        self.jobs.get(id)?.once.as_ref()?.known()
     }
 
     fn change(&mut self, Change { now, line, error, .. }: &Change<W>) {
         let id = now.job.id;
-        let row = self.jobs.get_mut(&id).expect("a job is made before it is changed");
+        let row = self.jobs.get_mut(id).expect("a job is made before it is changed");
         let before = row.record.standing();
-        row.record = now.clone();
+        row.record = (**now).clone();
         row.lines.extend(line.clone());
-        row.errors.extend(error.clone());
+        row.errors.extend(error.as_deref().cloned());
         self.stand(id, before, -1);
         self.stand(id, now.standing(), 1);
     }
@@ -216,11 +220,11 @@ impl<W: Workflow> Table<W> {
     /// One more job that stands there, or one less.
     fn stand(&mut self, id: JobId, at: Standing<W>, n: i64) {
         self.head.counts.add(at.state, at.status, n);
-        let place = (at.status, at.state.index(), at.turn, id);
+        let placed = &mut self.places[at.state.index()][at.status as usize];
         if at.placed && n > 0 {
-            self.places.insert(place);
+            placed.insert((at.turn, id));
         } else if at.placed {
-            self.places.remove(&place);
+            placed.remove(&(at.turn, id));
         } else if self.in_fresh_range(id) {
             let fresh = &mut self.head.fresh.by_state[at.state.index()];
             *fresh = fresh.checked_add_signed(n).expect("a fresh job is counted once");

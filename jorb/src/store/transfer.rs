@@ -123,10 +123,13 @@ pub(super) fn restore<W: Workflow>(
         let mut first = record.clone();
         first.job.state = once.as_ref().map_or(record.job.state, |once| once.state);
         let before = record.standing();
-        let change = |line, error| Change { before, now: record.clone(), line, error, kicks: Vec::new() };
+        let change = |line, error| {
+            let now = Box::new(record.clone());
+            Change { before, now, line, error, kicks: Vec::new() }
+        };
         past.changes.push(Change { before: first.standing(), ..change(None, None) });
         past.changes.extend(story.lines.into_iter().map(|line| change(Some(line), None)));
-        past.changes.extend(story.errors.into_iter().map(|error| change(None, Some(error))));
+        past.changes.extend(story.errors.into_iter().map(|error| change(None, Some(Box::new(error)))));
         made.added.push(New { record: first, once: once.map(|once| once.key) });
     }
     store.commit(&made)?;

@@ -126,7 +126,7 @@ impl Model {
             record.placed = true;
             batch.changes.push(Change {
                 before,
-                now: record.clone(),
+                now: Box::new(record.clone()),
                 line: None,
                 error: None,
                 kicks: Vec::new(),
@@ -157,7 +157,7 @@ impl Model {
         for kick in &kicks {
             self.make(kick, refused);
         }
-        batch.changes.push(Change { before, now, line, error, kicks });
+        batch.changes.push(Change { before, now: Box::new(now), line, error: error.map(Box::new), kicks });
     }
 
     fn fails(&mut self, i: usize, random: &mut Random) -> Failure {

@@ -211,7 +211,8 @@ fn a_reader_sees_commits_in_order_while_the_document_is_rewritten() {
                 record.seq += 1;
                 record.job.context = context(Form::Json, &Note { text: "x".repeat(100_000), n });
                 let now = record.clone();
-                let change = Change { before, now, line: None, error: None, kicks: Vec::new() };
+                let change =
+                    Change { before, now: Box::new(now), line: None, error: None, kicks: Vec::new() };
                 store.commit(&Batch { changes: vec![change], ..Batch::new(next) }).unwrap();
             }
             store.close().unwrap();

@@ -29,7 +29,7 @@ fn write(
     now.seq += 1;
     now.placed = true;
     now.job.context = context(Form::Json, &Note { text: "x".repeat(size), n });
-    let change = Change { before, now: now.clone(), line: None, error: None, kicks: Vec::new() };
+    let change = Change { before, now: Box::new(now.clone()), line: None, error: None, kicks: Vec::new() };
     store.commit(&Batch { changes: vec![change], ..Batch::new(header.next) })?;
     *record = now;
     Ok(())

@@ -120,7 +120,7 @@ fn a_document_that_was_formatted_anew_says_the_same() {
         let mut change = |id| {
             let record = store.job(JobId(id)).unwrap().unwrap();
             let before = record.standing();
-            jorb::store::Change { before, now: record, line: None, error: None, kicks: Vec::new() }
+            jorb::store::Change { before, now: Box::new(record), line: None, error: None, kicks: Vec::new() }
         };
         let batch = Batch { changes: vec![change(0)], ..Batch::new(header.next) };
         store.commit(&batch).unwrap();

@@ -3,11 +3,11 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 
-use super::{Core, Inner, finish::Pending};
+use super::{Core, Inner};
 use crate::{
     JobId, StateId, Status, Workflow,
-    processor::line::Waiting,
-    store::{Batch, Record},
+    processor::line::{Values, Waiting},
+    store::{Batch, Change, Record},
 };
 
 /// Most steps in one transaction.
@@ -16,14 +16,26 @@ const BATCH: usize = 8 * 1024;
 /// What the writer is to commit.
 pub(in crate::processor) struct Work<W: Workflow> {
     pub(in crate::processor) batch: Batch<W>,
+    /// Of each change.
     followers: Vec<Followers<W>>,
     saved: Vec<oneshot::Sender<()>>,
-    bytes: usize,
 }
 
-struct Followers<W: Workflow> {
-    then: Option<Box<Waiting<W>>>,
-    children: Vec<Option<Box<Waiting<W>>>>,
+/// Who goes on when a change is durable.
+pub(super) struct Followers<W: Workflow> {
+    pub(super) then: Then<W>,
+    /// Of each kick.
+    pub(super) children: Vec<Then<W>>,
+    /// How many bytes the change takes until then.
+    pub(super) bytes: usize,
+}
+
+/// Where a job waits once it is durable.
+pub(super) enum Then<W: Workflow> {
+    /// In the store, or nowhere.
+    Away,
+    /// In memory, with its values if they are at hand.
+    Here(Option<Values<W>>),
 }
 
 impl<W: Workflow> Core<W> {
@@ -31,26 +43,16 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn take_work(&self) -> Option<Work<W>> {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let nothing = inner.pending.is_empty()
-            && inner.saves.is_empty()
-            && inner.held.is_none()
-            && inner.admitted.is_empty();
+        // Jobs that were admitted need not be told of before they change.
+        let nothing = inner.changes.is_empty() && inner.saves.is_empty() && inner.held.is_none();
+        inner.writer_idle = nothing;
         if nothing {
             return None;
         }
         inner.next.time = inner.next.time.max(self.clock.now());
         let mut batch = Batch::new(inner.next);
-        let n = inner.pending.len().min(BATCH);
-        let rest = inner.pending.split_off(n);
-        let taken = std::mem::replace(&mut inner.pending, rest);
-        let mut followers = Vec::with_capacity(n);
-        let mut bytes = 0;
-        batch.changes.reserve(n);
-        for Pending { change, then, children, bytes: b } in taken {
-            batch.changes.push(change);
-            followers.push(Followers { then, children });
-            bytes += b;
-        }
+        batch.changes = first(&mut inner.changes, &mut inner.spare.0);
+        let followers = first(&mut inner.followers, &mut inner.spare.1);
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
         let mut saved = Vec::new();
@@ -58,47 +60,51 @@ impl<W: Workflow> Core<W> {
             batch.limiters.push((state, due));
             saved.push(sender);
         }
-        Some(Work { batch, followers, saved, bytes })
+        Some(Work { batch, followers, saved })
     }
 
     /// A batch is durable: `dropped` are new jobs that were not made.
     pub(in crate::processor) fn committed(&self, work: Work<W>, dropped: &[JobId]) {
-        let Work { batch, followers, saved, bytes } = work;
+        let Work { mut batch, mut followers, saved } = work;
         let dropped: HashSet<JobId> = dropped.iter().copied().collect();
         for saved in saved {
             let _ = saved.send(()); // whoever waited may have been dropped
         }
-        let n = batch.changes.len();
+        let mut changes = std::mem::take(&mut batch.changes);
+        let mut woken = vec![false; self.wake.len()];
+        let now = self.clock.nanos();
         let mut inner = self.lock();
-        inner.record(&batch, &dropped);
-        let mut woken = HashSet::new();
-        for (change, followers) in batch.changes.iter().zip(followers) {
-            inner.arrive(&change.now, followers.then, &mut woken);
-            for (new, waiting) in change.kicks.iter().zip(followers.children) {
-                let record = &new.record;
+        let was_full = inner.is_full();
+        inner.record(&batch);
+        inner.uncommitted -= changes.len();
+        for (change, followers) in changes.drain(..).zip(followers.drain(..)) {
+            inner.count(&change, &dropped);
+            inner.uncommitted_bytes -= followers.bytes;
+            inner.arrive(change.now, followers.then, now, &mut woken);
+            for (new, then) in change.kicks.into_iter().zip(followers.children) {
+                let record = new.record;
                 if !dropped.contains(&record.job.id) {
-                    inner.arrive(record, waiting, &mut woken);
+                    inner.arrive(Box::new(record), then, now, &mut woken);
                 } else if record.job.status == Status::Ready {
-                    inner.lines[record.job.state.index()].cancel(waiting.is_some(), record.turn());
+                    let here = matches!(then, Then::Here(_));
+                    inner.lines[record.job.state.index()].cancel(here, record.turn());
                 }
             }
         }
-        let was_full = inner.is_full();
-        inner.uncommitted -= n;
-        inner.uncommitted_bytes -= bytes;
+        inner.spare = (changes, followers);
         for line in &mut inner.lines {
             line.committed();
         }
         for state in StateId::<W>::all() {
-            inner.ask(state);
+            inner.ask(state, now, self);
         }
         inner.settle(self);
         drop(inner);
         if was_full {
             self.wake_all();
         }
-        for state in woken {
-            self.wake[state].notify_one();
+        for (wake, _) in self.wake.iter().zip(woken).filter(|(_, woken)| *woken) {
+            wake.notify_one();
         }
     }
 
@@ -114,38 +120,41 @@ impl<W: Workflow> Core<W> {
     }
 
     pub(in crate::processor) fn recorded(&self, batch: &Batch<W>) {
-        self.lock().record(batch, &HashSet::new());
+        self.lock().record(batch);
     }
 }
 
 impl<W: Workflow> Inner<W> {
     /// A job is durable: it waits where [`Inner::follower`] said.
-    fn arrive(&mut self, job: &Record<W>, waiting: Option<Box<Waiting<W>>>, woken: &mut HashSet<usize>) {
-        let state = job.job.state.index();
-        match waiting {
-            Some(waiting) => {
-                woken.insert(state);
-                self.lines[state].arrive(waiting);
+    fn arrive(&mut self, record: Box<Record<W>>, then: Then<W>, now: u64, woken: &mut [bool]) {
+        let state = record.job.state.index();
+        match then {
+            Then::Here(values) => {
+                woken[state] = true;
+                self.lines[state].arrive(Waiting { record, values, since: now });
             }
-            None if job.job.status == Status::Ready => self.lines[state].saved(job.turn()),
-            None => {}
+            Then::Away if record.job.status == Status::Ready => self.lines[state].saved(record.turn()),
+            Then::Away => {}
         }
     }
 
-    /// What the store did, done to our copy of what it knows.
-    fn record(&mut self, batch: &Batch<W>, dropped: &HashSet<JobId>) {
-        let durable = &mut self.durable;
-        for change in &batch.changes {
-            let (before, now) = (change.before, &change.now.job);
-            durable.counts.add(before.state, before.status, -1);
-            durable.counts.add(now.state, now.status, 1);
-            for new in change.kicks.iter().filter(|new| !dropped.contains(&new.record.job.id)) {
-                durable.counts.add(new.record.job.state, new.record.job.status, 1);
-            }
-            if change.line.is_some() {
-                self.tally.moves[before.state.index()] += 1;
-            }
+    /// What the store did to its jobs, done to our copy of what it knows.
+    fn count(&mut self, change: &Change<W>, dropped: &HashSet<JobId>) {
+        let counts = &mut self.durable.counts;
+        let (before, now) = (change.before, &change.now.job);
+        counts.add(before.state, before.status, -1);
+        counts.add(now.state, now.status, 1);
+        for new in change.kicks.iter().filter(|new| !dropped.contains(&new.record.job.id)) {
+            counts.add(new.record.job.state, new.record.job.status, 1);
         }
+        if change.line.is_some() {
+            self.tally.moves[before.state.index()] += 1;
+        }
+    }
+
+    /// The same for all but the jobs.
+    fn record(&mut self, batch: &Batch<W>) {
+        let durable = &mut self.durable;
         for (id, state) in &batch.admitted {
             durable.fresh.next = id.0 + 1;
             durable.fresh.by_state[state.index()] -= 1;
@@ -160,4 +169,12 @@ impl<W: Workflow> Inner<W> {
         durable.clean = batch.clean.unwrap_or(durable.clean);
         durable.next = batch.next;
     }
+}
+
+/// The first [`BATCH`] of a list; the rest stays.
+fn first<T>(all: &mut Vec<T>, spare: &mut Vec<T>) -> Vec<T> {
+    if all.len() > BATCH {
+        spare.extend(all.drain(BATCH..));
+    }
+    std::mem::replace(all, std::mem::take(spare))
 }

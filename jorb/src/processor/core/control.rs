@@ -26,7 +26,8 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn fail(&self, error: Error) {
         let mut inner = self.lock();
         inner.end(Ending::Stopped, self);
-        inner.pending.clear();
+        inner.changes.clear();
+        inner.followers.clear();
         inner.saves.clear();
         inner.admitted.clear();
         inner.failure = Some(error);

@@ -1,168 +1,150 @@
 //! A step ended: what it left gets its numbers and its place.
 use std::time::Duration;
 
-use super::{Core, Inner};
+use super::{
+    Core, Inner,
+    commit::{Followers, Then},
+    nanos,
+};
 use crate::{
-    Clock, JobId, Saved, Snapshot, Status, Timestamp, Workflow,
-    processor::{line::Waiting, summary::Ending},
+    JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
+    processor::{line::Values, summary::Ending},
     reduce::{Action, Effect, Kicked},
-    store::{Change, Failure, Line as HistoryLine, New, Record},
+    store::{Change, Failure, Line as HistoryLine, New, Record, Standing},
 };
 
 /// A step that ended.
 pub(in crate::processor) struct Done<W: Workflow> {
-    pub(in crate::processor) before: Record<W>,
-    pub(in crate::processor) now: Snapshot<W>,
-    pub(in crate::processor) effects: Vec<Effect<W>>,
+    /// Where the job stood.
+    pub(in crate::processor) before: Standing<W>,
+    /// The job now, but for its numbers.
+    pub(in crate::processor) record: Box<Record<W>>,
+    pub(in crate::processor) effect: Option<Effect<W>>,
+    pub(in crate::processor) kicks: Vec<(u64, Kicked<W>)>,
     pub(in crate::processor) action: Action,
-    /// The values of `now`, and of each kick, if they are at hand.
-    pub(in crate::processor) values: Option<(W, W::Job)>,
-    pub(in crate::processor) kicked: Vec<(W, W::Job)>,
+    /// The values of the job, and of each kick, if they are at hand.
+    pub(in crate::processor) values: Option<Values<W>>,
+    pub(in crate::processor) values_of_kicks: Vec<Values<W>>,
     pub(in crate::processor) waited: Duration,
     pub(in crate::processor) ran: Duration,
-}
-
-/// A change on its way to the store, and who goes on when it is there.
-pub(super) struct Pending<W: Workflow> {
-    pub(super) change: Change<W>,
-    pub(super) then: Option<Box<Waiting<W>>>,
-    pub(super) children: Vec<Option<Box<Waiting<W>>>>,
-    pub(super) bytes: usize,
+    /// When, in nanoseconds.
+    pub(in crate::processor) ended: u64,
 }
 
 impl<W: Workflow> Core<W> {
     /// A step ended: what it left goes to the writer.
     pub(in crate::processor) fn finish(&self, done: Done<W>) {
-        let mut inner = self.lock();
-        let from = done.before.job.state;
-        inner.executing -= 1;
-        inner.lines[from.index()].executing -= 1;
-        if done.action == Action::Stay || inner.failure.is_some() {
-            inner.settle(self);
-            return;
-        }
-        if done.action == Action::Park {
-            // Counted before it is durable: by then, many more could have failed.
-            inner.parked += 1;
-            if inner.parked > inner.most_parked {
-                inner.end(Ending::TooManyParked, self);
-            }
-        }
-        let pending = inner.pending_of(done, &self.clock);
-        inner.uncommitted += 1;
-        inner.uncommitted_bytes += pending.bytes;
-        inner.pending.push(pending);
-        drop(inner);
-        self.work.notify_one();
+        self.lock().finish(done, self);
     }
 }
 
 impl<W: Workflow> Inner<W> {
-    /// Numbers and places for what a step left.
-    fn pending_of(&mut self, done: Done<W>, clock: &Clock) -> Pending<W> {
-        let Done { before, now: job, effects, action, values, kicked, waited, ran } = done;
-        let from = before.job.state;
-        let standing = before.standing();
-        let seq = take(&mut self.next.seq);
-        let mut record =
-            Record { job, seq, placed: true, last_line: before.last_line, last_error: before.last_error };
-        let (mut line, mut error) = (None, None);
-        let (mut kicks, mut children) = (Vec::new(), Vec::new());
-        let mut values_of_kicks = kicked.into_iter();
-        let mut bytes = size(&record.job);
-        for effect in effects {
-            match effect {
-                Effect::Move { step, from, to, at, attempt } => {
-                    let id = take(&mut self.next.line);
-                    let previous = record.last_line.replace(id);
-                    let (from, to) = (from.name().into(), to.name().into());
-                    line = Some(HistoryLine {
-                        id,
-                        previous,
-                        step,
-                        attempt,
-                        from,
-                        to,
-                        at,
-                        waited,
-                        ran,
-                        first_child: None,
-                        children: 0,
-                    });
-                }
-                Effect::Error { state, step, attempt, at, error: text } => {
-                    let id = take(&mut self.next.error);
-                    let previous = record.last_error.replace(id);
-                    bytes += text.len();
-                    self.tally.errors[state.index()] += 1;
-                    error = Some(Failure {
-                        id,
-                        previous,
-                        state: state.name().into(),
-                        step,
-                        attempt,
-                        at,
-                        error: text,
-                    });
-                }
-                Effect::Kick { n, kick } => {
-                    let id = JobId(take(&mut self.next.job));
-                    if let Some(line) = &mut line {
-                        line.first_child.get_or_insert(id);
-                        line.children += 1;
-                    }
-                    let (new, waiting) =
-                        self.child(record.job.id, n, id, kick, values_of_kicks.next(), clock.now());
-                    bytes += size(&new.record.job);
-                    kicks.push(new);
-                    children.push(waiting);
-                }
-                Effect::Throttle { after } => {
-                    self.tally.throttles += 1;
-                    if let (Some(limiter), Some(after)) = (&mut self.lines[from.index()].limiter, after) {
-                        let pause = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-                        limiter.pause(clock.nanos().saturating_add(pause));
-                    }
-                }
+    pub(super) fn finish(&mut self, done: Done<W>, core: &Core<W>) {
+        self.executing -= 1;
+        self.lines[done.before.state.index()].executing -= 1;
+        if done.action == Action::Stay || self.failure.is_some() {
+            self.settle(core);
+            return;
+        }
+        if done.action == Action::Park {
+            // Counted before it is durable: by then, many more could have failed.
+            self.parked += 1;
+            if self.parked > self.most_parked {
+                self.end(Ending::TooManyParked, core);
             }
         }
-        let then = if action == Action::Run { self.follower(&mut record, values, clock.now()) } else { None };
-        let change = Change { before: standing, now: record, line, error, kicks };
-        Pending { change, then, children, bytes }
+        self.queue(done);
+        self.wake_writer(core);
+    }
+
+    /// Numbers and places for what a step left.
+    fn queue(&mut self, done: Done<W>) {
+        let Done { before, mut record, effect, kicks, action, values, values_of_kicks, waited, ran, ended } =
+            done;
+        record.seq = take(&mut self.next.seq);
+        record.placed = true;
+        let mut bytes = size(&record.job);
+        let (mut line, mut error) = (None, None);
+        match effect {
+            Some(Effect::Move { step, from, to, at, attempt }) => {
+                let id = take(&mut self.next.line);
+                line = Some(HistoryLine {
+                    id,
+                    previous: record.last_line.replace(id),
+                    step,
+                    attempt,
+                    from: from.name().into(),
+                    to: to.name().into(),
+                    at,
+                    waited,
+                    ran,
+                    first_child: (!kicks.is_empty()).then_some(JobId(self.next.job)),
+                    children: kicks.len() as u64,
+                });
+            }
+            Some(Effect::Error { state, step, attempt, at, error: text }) => {
+                let id = take(&mut self.next.error);
+                let previous = record.last_error.replace(id);
+                bytes += text.len();
+                self.tally.errors[state.index()] += 1;
+                let state = state.name().into();
+                error = Some(Box::new(Failure { id, previous, state, step, attempt, at, error: text }));
+            }
+            Some(Effect::Throttle { after }) => self.throttle(before.state, after, ended),
+            None => {}
+        }
+        let mut children = Vec::with_capacity(kicks.len());
+        let parent = record.job.id;
+        let kick = |((n, kick), values)| {
+            let (new, then) = self.child((parent, n), kick, values, ended);
+            bytes += size(&new.record.job);
+            children.push(then);
+            new
+        };
+        let kicks = kicks.into_iter().zip(values_of_kicks).map(kick).collect();
+        let then = match action {
+            Action::Run => self.follower(&mut record, values, ended),
+            Action::Park | Action::End | Action::Stay => Then::Away,
+        };
+        self.changes.push(Change { before, now: record, line, error, kicks });
+        self.followers.push(Followers { then, children, bytes });
+        self.uncommitted += 1;
+        self.uncommitted_bytes += bytes;
+    }
+
+    fn throttle(&mut self, state: StateId<W>, after: Option<Duration>, now: u64) {
+        self.tally.throttles += 1;
+        if let (Some(limiter), Some(after)) = (&mut self.lines[state.index()].limiter, after) {
+            let pause = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+            limiter.pause(now.saturating_add(pause));
+        }
     }
 
     /// Decides where a job waits that has a step to make: in memory, in the store, or (delayed) in both.
-    fn follower(
-        &mut self,
-        record: &mut Record<W>,
-        values: Option<(W, W::Job)>,
-        now: Timestamp,
-    ) -> Option<Box<Waiting<W>>> {
+    fn follower(&mut self, record: &mut Record<W>, values: Option<Values<W>>, now: u64) -> Then<W> {
         let line = &mut self.lines[record.job.state.index()];
         if self.canary.as_ref().is_some_and(|canary| canary.jobs.contains(&record.job.id)) {
             // Whoever stands before it may never start.
             line.keep();
             record.placed = false;
-            return Some(Waiting::new(record.clone(), values));
+            return Then::Here(values);
         }
-        let here = line.expect(record.turn());
-        record.placed = !here || record.job.ready_at > now;
-        here.then(|| Waiting::new(record.clone(), values))
+        let here = line.expect(record.turn(), size(&record.job), now);
+        record.placed = !here || nanos(record.job.ready_at) > now;
+        if here { Then::Here(values) } else { Then::Away }
     }
 
     fn child(
         &mut self,
-        parent: JobId,
-        n: u64,
-        id: JobId,
+        parent: (JobId, u64),
         kick: Kicked<W>,
-        values: Option<(W, W::Job)>,
-        now: Timestamp,
-    ) -> (New<W>, Option<Box<Waiting<W>>>) {
+        values: Values<W>,
+        now: u64,
+    ) -> (New<W>, Then<W>) {
         let terminal = kick.to.state.spec().terminal();
         let job = Snapshot {
-            id,
-            parent: Some((parent, n)),
+            id: JobId(take(&mut self.next.job)),
+            parent: Some(parent),
             step: 0,
             attempt: 1,
             errors: 0,
@@ -171,13 +153,13 @@ impl<W: Workflow> Inner<W> {
             data: kick.to.data,
             context: kick.context,
             status: if terminal { Status::Ended } else { Status::Ready },
-            ready_at: now,
+            ready_at: Timestamp(now / 1_000_000),
             delay: Duration::ZERO,
         };
         let seq = take(&mut self.next.seq);
         let mut record = Record { job, seq, placed: true, last_line: None, last_error: None };
-        let waiting = if terminal { None } else { self.follower(&mut record, values, now) };
-        (New { record, once: kick.once }, waiting)
+        let then = if terminal { Then::Away } else { self.follower(&mut record, Some(values), now) };
+        (New { record, once: kick.once }, then)
     }
 }
 

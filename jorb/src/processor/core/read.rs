@@ -1,10 +1,12 @@
 //! What the lines want from the store.
 use super::{
     Canary, Core, Inner,
-    finish::{Pending, size},
+    commit::{Followers, Then},
+    finish::size,
 };
 use crate::{
     StateId, Workflow,
+    processor::line::{FLOWS, WIDE},
     store::{Change, Fresh, Record, Turn},
 };
 
@@ -28,21 +30,23 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn take_load(&self) -> Option<Load<W>> {
         let mut inner = self.lock();
         let state = if inner.ending.is_some() { None } else { inner.loads.pop() }?;
-        let (after, most) = inner.lines[state.index()].next_page();
+        let (after, most) = inner.lines[state.index()].next_page(self.clock.nanos());
         let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
         Some(Load { state, after, most, fresh })
     }
 
     pub(in crate::processor) fn loaded(&self, state: StateId<W>, loaded: Loaded<W>) {
+        let now = self.clock.nanos();
         let mut inner = self.lock();
         let inner_ref = &mut *inner;
         match loaded {
-            Loaded::Placed(page) => inner_ref.lines[state.index()].loaded(page),
+            Loaded::Placed(page) => inner_ref.lines[state.index()].loaded(page, now),
             Loaded::Fresh(page) => {
                 inner_ref.lines[state.index()].none_put_back();
-                inner_ref.lines[state.index()].admitted();
+                let bytes = page.first().map(|record| size(&record.job));
+                inner_ref.lines[state.index()].admitted(bytes);
                 for record in page {
-                    inner_ref.admit(record);
+                    inner_ref.admit(record, now);
                 }
                 self.work.notify_one();
             }
@@ -63,15 +67,15 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     /// A fresh job was read: it moves from now on, or is placed when its line is long.
-    fn admit(&mut self, record: Record<W>) {
+    fn admit(&mut self, record: Record<W>, now: u64) {
         let (id, state) = (record.job.id, record.job.state);
         self.fresh.next = id.0 + 1;
         self.fresh.by_state[state.index()] -= 1;
         self.admitted.push((id, state));
-        if let Some(record) = self.lines[state.index()].admit(record) {
+        if let Some(record) = self.lines[state.index()].admit(record, now) {
             let change = Change {
                 before: record.standing(),
-                now: Record { placed: true, ..record },
+                now: Box::new(Record { placed: true, ..record }),
                 line: None,
                 error: None,
                 kicks: Vec::new(),
@@ -79,14 +83,31 @@ impl<W: Workflow> Inner<W> {
             let bytes = size(&change.now.job);
             self.uncommitted += 1;
             self.uncommitted_bytes += bytes;
-            self.pending.push(Pending { change, then: None, children: Vec::new(), bytes });
+            self.changes.push(change);
+            self.followers.push(Followers { then: Then::Away, children: Vec::new(), bytes });
         }
     }
 
-    pub(super) fn ask(&mut self, state: StateId<W>) {
+    /// Asks the store for more of a line that is short.
+    pub(super) fn ask(&mut self, state: StateId<W>, now: u64, core: &Core<W>) {
         let only_canaries = self.canary.as_ref().is_some_and(Canary::is_full);
-        if !only_canaries && !state.spec().terminal() && self.lines[state.index()].ask() {
-            self.loads.push(state);
+        if only_canaries || state.spec().terminal() || !self.lines[state.index()].is_short(now) {
+            return;
         }
+        let fresh = self.fresh.by_state[state.index()] > 0;
+        let crowded = fresh && self.flowing(now) >= WIDE / 2;
+        let line = &mut self.lines[state.index()];
+        if !crowded {
+            line.ask();
+            self.loads.push(state);
+        } else if line.wake_by(now + FLOWS) {
+            core.timer.notify_one();
+        }
+    }
+
+    /// Jobs that are on their way through states in which they do not wait for long. Fresh ones are admitted behind them:
+    /// who is in later states goes first.
+    fn flowing(&self, now: u64) -> usize {
+        self.uncommitted + self.lines.iter().map(|line| line.flowing(now)).sum::<usize>()
     }
 }

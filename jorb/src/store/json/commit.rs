@@ -44,10 +44,10 @@ impl Commit {
         for Change { now, line, error, kicks, .. } in &batch.changes {
             let story = Story {
                 lines: line.iter().cloned().collect(),
-                errors: error.iter().cloned().collect(),
+                errors: error.iter().map(|error| (**error).clone()).collect(),
                 dropped: Vec::new(),
             };
-            jobs.push((now, story, None));
+            jobs.push((&**now, story, None));
             let kicks = kicks.iter().filter(|kick| made(kick));
             jobs.extend(kicks.map(|kick| (&kick.record, Story::nothing(), Once::of(kick))));
         }

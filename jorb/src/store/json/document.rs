@@ -134,7 +134,7 @@ pub(super) fn text<W: Workflow>(table: &Table<W>, generation: u64) -> Result<Str
         out.push_str(if i == 0 { "\n    " } else { ",\n    " });
         lay_out(&mut out, &json(serde_json::to_string(&entry)), 4, 1);
     }
-    out.push_str(if table.rows().len() == 0 { "]\n}\n" } else { "\n  ]\n}\n" });
+    out.push_str(if table.len() == 0 { "]\n}\n" } else { "\n  ]\n}\n" });
     Ok(out)
 }
 

@@ -3,20 +3,28 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, OpenFlags, Row, ffi};
 
 use super::{fail::Fail, open::connect};
 
-/// From this size on of the log, a thread brings it into the file while commits go on.
+/// From this size on of the log, a thread brings it into the file while commits go on. What they have added by then is
+/// little and brought in between two commits, so that the next one begins the log anew, in the same place: a log that
+/// grows, or is cut and grows again, costs the system a tenth more, for its new pages.
 const BEGIN: u64 = 16 << 20;
-/// At this size commits wait until the log is empty: the thread cannot win against a writer that never rests.
+/// At this size commits wait until the log is empty: somebody who reads has kept it from being begun anew.
 const MOST: u64 = 256 << 20;
+/// A page and its header in the log.
+const FRAME: u64 = 4096 + 24;
 
 /// Makes checkpoints of a run that is driven.
 pub(super) struct Checkpoints {
@@ -27,6 +35,8 @@ pub(super) struct Checkpoints {
     most: u64,
     /// Held while the thread is at it.
     busy: Arc<Mutex<()>>,
+    /// The thread was called and has not ended its work.
+    called: Arc<AtomicBool>,
     begin: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -37,13 +47,15 @@ impl Checkpoints {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         let busy = Arc::new(Mutex::new(()));
+        let called = Arc::new(AtomicBool::new(false));
         let (begin, calls) = sync_channel(1);
         let work = {
-            let busy = busy.clone();
+            let (busy, called) = (busy.clone(), called.clone());
             move || {
                 for () in calls {
                     let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
                     warn(checkpoint(&conn, "PASSIVE"));
+                    called.store(false, Release);
                 }
             }
         };
@@ -56,6 +68,7 @@ impl Checkpoints {
             limit: MOST,
             most: MOST,
             busy,
+            called,
             begin: Some(begin),
             thread: Some(thread),
         })
@@ -72,12 +85,27 @@ impl Checkpoints {
         if log.len() >= self.most {
             let _idle = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
             warn(conn.busy_timeout(Duration::ZERO).map_err(Fail::from));
-            let emptied = warn(checkpoint(conn, "TRUNCATE"));
+            let log_now = warn(checkpoint(conn, "TRUNCATE"));
             warn(conn.busy_timeout(super::open::PATIENCE).map_err(Fail::from));
-            self.most = if emptied == Some(true) { self.limit } else { log.len() + self.limit };
-        } else if log.len() >= BEGIN {
-            // When it is at it already, the next commit will call again.
-            let _ = self.begin.as_ref().map(|begin| begin.try_send(()));
+            let emptied = log_now.is_some_and(|log| !log.busy);
+            self.most = if emptied { self.limit } else { log.len() + self.limit };
+        } else if log.len() >= self.limit / (MOST / BEGIN) {
+            self.begin_anew(conn);
+        }
+    }
+
+    /// Brings the log into the file when enough is in it.
+    fn begin_anew(&self, conn: &Connection) {
+        let Some(Log { frames, done, .. }) = warn(checkpoint(conn, "NOOP")) else { return };
+        let begin = self.limit / (MOST / BEGIN) / FRAME;
+        if frames < begin || self.called.load(Acquire) {
+            return;
+        }
+        if frames - done <= begin / 2 {
+            warn(checkpoint(conn, "PASSIVE"));
+        } else if let Some(begin) = &self.begin {
+            self.called.store(true, Release);
+            let _ = begin.try_send(()); // it has nothing to do, or its thread is gone
         }
     }
 }
@@ -104,10 +132,22 @@ pub(super) fn fold(conn: Connection) -> Result<(), rusqlite::Error> {
     conn.close().map_err(|(_, e)| e)
 }
 
-/// True when all of the log is in the file, and the log is empty if that was asked for.
-fn checkpoint(conn: &Connection, how: &str) -> Result<bool, Fail> {
-    let busy: i64 = conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get(0))?;
-    Ok(busy == 0)
+/// The log after a checkpoint.
+struct Log {
+    /// Somebody kept it from being brought in as far as was asked for.
+    busy: bool,
+    /// Pages in it.
+    frames: u64,
+    /// How many of them are in the file.
+    done: u64,
+}
+
+fn checkpoint(conn: &Connection, how: &str) -> Result<Log, Fail> {
+    let log = |row: &Row<'_>| {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0); // -1 without a log
+        Ok(Log { busy: row.get(0)?, frames: count(row.get(1)?), done: count(row.get(2)?) })
+    };
+    Ok(conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], log)?)
 }
 
 /// What was committed is safe all the same.

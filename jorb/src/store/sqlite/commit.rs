@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
 
     /// Writes what became of jobs in the end, in order of their numbers, in which the tree has them: an eighth faster.
     fn settle<W: Workflow>(&mut self, changes: &[Change<W>]) -> Result<(), Fail> {
-        let mut jobs: Vec<&Record<W>> = changes.iter().map(|change| &change.now).collect();
+        let mut jobs: Vec<&Record<W>> = changes.iter().map(|change| &*change.now).collect();
         jobs.sort_by_key(|record| record.job.id);
         for of_one_job in jobs.chunk_by(|a, b| a.job.id == b.job.id) {
             row::write(&mut self.job, self.states, of_one_job[of_one_job.len() - 1])?;

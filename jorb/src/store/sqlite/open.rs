@@ -89,9 +89,8 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
         return Err(Error::disk(path, "open it for writing")(why).into());
     }
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // Checkpoints are made elsewhere, and cut the file to what is in it.
+    // Checkpoints are made elsewhere.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
-    conn.pragma_update(None, "journal_size_limit", 0)?;
     if !states.adopted::<W>() {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         states.adopt::<W>(&transaction)?;

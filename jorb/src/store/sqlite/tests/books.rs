@@ -87,7 +87,7 @@ fn random_batch(bench: &mut Bench, jobs: &mut Jobs, random: &mut Random) -> crat
             jobs.insert(kick.record.job.id.0, kick.record.clone());
             change.kicks.push(kick);
         }
-        jobs.insert(id, change.now.clone());
+        jobs.insert(id, (*change.now).clone());
         batch.changes.push(change);
     }
     batch

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const fn spec(name: &'static str, aliases: &'static [&'static str]) -> StateSpec {
-    StateSpec { name, aliases, policy: None, initial: true, next: &[], kick: &[] }
+    StateSpec { name, aliases, policy: None, fields: false, initial: true, next: &[], kick: &[] }
 }
 
 /// A workflow with a text for a job context.
@@ -139,7 +139,13 @@ impl Bench {
         now.job.state = StateId::at(state);
         now.job.status = status;
         now.placed = status != Status::Ready;
-        Change { before: before.standing(), now, line: Some(line), error: None, kicks: Vec::new() }
+        Change {
+            before: before.standing(),
+            now: Box::new(now),
+            line: Some(line),
+            error: None,
+            kicks: Vec::new(),
+        }
     }
 
     pub(super) fn job(&mut self, id: u64) -> Option<Record<Flow>> {

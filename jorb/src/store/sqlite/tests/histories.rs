@@ -16,7 +16,7 @@ fn go_round(bench: &mut Bench, steps: u64, mut after: impl FnMut(&mut Bench, u64
         let mut batch = bench.batch();
         for _ in 0..(done % 37 + 1).min(steps - done) {
             let mut change = bench.step(&job, usize::from(job.job.state.index() == FETCH), Status::Ready);
-            change.error = Some(Failure {
+            change.error = Some(Box::new(Failure {
                 id: bench.next.error,
                 previous: job.last_error,
                 state: job.job.state.name().into(),
@@ -24,11 +24,11 @@ fn go_round(bench: &mut Bench, steps: u64, mut after: impl FnMut(&mut Bench, u64
                 attempt: 1,
                 at: Timestamp(1),
                 error: format!("error {}", job.job.step),
-            });
+            }));
             bench.next.error += 1;
             change.now.last_error = change.error.as_ref().map(|e| e.id);
             change.now.job.errors += 1;
-            job = change.now.clone();
+            job = (*change.now).clone();
             batch.changes.push(change);
             done += 1;
         }
@@ -101,7 +101,7 @@ fn old_kicks_are_found_when_their_line_is_gone() {
             change.now.job.kicked += 1;
             change.kicks.push(kick);
         }
-        job = change.now.clone();
+        job = (*change.now).clone();
         batch.changes.push(change);
         bench.commit(batch);
     }
