@@ -1,0 +1,147 @@
+//! What was measured, for programs and for people.
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde::{Deserialize, Serialize};
+
+/// One line of the result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) case: String,
+    pub(super) system: String,
+    pub(super) jobs: u64,
+    /// The median.
+    pub(super) transitions_per_s: Option<f64>,
+    /// How many times as fast the first system of its group is: the median of the ratios round by round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ratio: Option<f64>,
+    pub(super) peak_rss_mb: Option<f64>,
+    pub(super) file_mb: Option<f64>,
+    /// Transitions per second, in the order in which they were measured.
+    pub(super) samples: Vec<f64>,
+    /// Why there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    pub(super) machine: String,
+    /// Other figures.
+    #[serde(flatten)]
+    pub(super) more: BTreeMap<String, f64>,
+}
+
+/// A Markdown table that can be read as it is.
+pub(super) fn markdown(entries: &[Entry]) -> String {
+    let head = [
+        "case",
+        "system",
+        "jobs",
+        "transitions/s",
+        "least",
+        "most",
+        "jorb : it",
+        "peak MB",
+        "file MB",
+        "more",
+    ];
+    let mut rows = vec![head.map(String::from)];
+    rows.extend(entries.iter().map(row));
+    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let numbers = 2..head.len() - 1;
+    let mut text = String::new();
+    for (n, row) in rows.iter().enumerate() {
+        let cell = |(i, cell): (usize, &String)| {
+            let width = widths[i];
+            if numbers.contains(&i) { format!("| {cell:>width$} ") } else { format!("| {cell:width$} ") }
+        };
+        let _ = writeln!(text, "{}|", row.iter().enumerate().map(cell).collect::<String>());
+        if n == 0 {
+            let rule = |(i, width): (usize, &usize)| {
+                if numbers.contains(&i) {
+                    format!("| {}: ", "-".repeat(width - 1))
+                } else {
+                    format!("| {} ", "-".repeat(*width))
+                }
+            };
+            let _ = writeln!(text, "{}|", widths.iter().enumerate().map(rule).collect::<String>());
+        }
+    }
+    text
+}
+
+fn row(entry: &Entry) -> [String; 10] {
+    let Entry {
+        case,
+        system,
+        jobs,
+        transitions_per_s,
+        ratio,
+        peak_rss_mb,
+        file_mb,
+        samples,
+        error,
+        more,
+        ..
+    } = entry;
+    let bound = |of: fn(f64, f64) -> f64| whole(samples.iter().copied().reduce(of));
+    let more = more.iter().map(|(key, value)| format!("{key} {value:.3}"));
+    let more: Vec<String> = more.chain(error.iter().map(|e| format!("failed: {e}"))).collect();
+    [
+        case.clone(),
+        system.clone(),
+        thousands(jobs.to_string()),
+        whole(*transitions_per_s),
+        bound(f64::min),
+        bound(f64::max),
+        ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+        peak_rss_mb.map_or(String::new(), |mb| format!("{mb:.1}")),
+        file_mb.map_or(String::new(), |mb| format!("{mb:.1}")),
+        more.join(", "),
+    ]
+}
+
+fn whole(number: Option<f64>) -> String {
+    number.map_or(String::new(), |number| thousands(format!("{number:.0}")))
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(digits: String) -> String {
+    let mut text = digits;
+    for i in (1..text.len()).rev().skip(2).step_by(3) {
+        text.insert(i, ',');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_told_apart() {
+        let all = ["1", "12", "123", "1234", "123456", "1234567"].map(|digits| thousands(digits.into()));
+        assert_eq!(all, ["1", "12", "123", "1,234", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn an_entry_is_what_the_json_says_and_one_row() {
+        let json = r#"{"case":"durable","system":"apalis","jobs":1000,"transitions_per_s":700.4,"ratio":350.0,
+            "peak_rss_mb":20.0,"file_mb":null,"samples":[650.0,700.4,710.0],"machine":"two cores","share":0.5}"#;
+        let entry: Entry = serde_json::from_str(json).unwrap();
+        let text = markdown(std::slice::from_ref(&entry));
+        let row = text.lines().last().unwrap();
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(
+            cells[1..11],
+            ["durable", "apalis", "1,000", "700", "650", "710", "350.00", "20.0", "", "share 0.500"]
+        );
+        let again: Entry = serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap();
+        assert_eq!(markdown(&[again]), text);
+    }
+
+    #[test]
+    fn what_failed_says_so() {
+        let json = r#"{"case":"durable","system":"durare","jobs":10,"transitions_per_s":null,"peak_rss_mb":null,
+            "file_mb":null,"samples":[],"error":"does not build","machine":""}"#;
+        let entry: Entry = serde_json::from_str(json).unwrap();
+        assert!(markdown(&[entry]).contains("| failed: does not build |"));
+    }
+}
