@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod case;
 mod machine;
+mod peers;
 mod rounds;
 mod sample;
 mod statistics;
@@ -29,6 +30,10 @@ enum What {
     Memory(Options),
     /// On disk: jorb, a bare writer of the same rows, a raw append, other engines.
     Durable(Options),
+    /// In one JSON document: jorb, and beside it jorb in memory.
+    Json(Options),
+    /// From a thousand jobs to ten million: speed, memory, size, opening, looking.
+    Scale(Options),
     /// Renders what `--json` wrote, for people.
     Table {
         /// Files that `--json` wrote.
@@ -82,6 +87,14 @@ fn run(what: What) -> Result<(), Failed> {
         }
         What::Durable(options) => {
             let entries = case::durable(&options, &rounds(&options)?);
+            (options, entries)
+        }
+        What::Json(options) => {
+            let entries = case::json(&options, &rounds(&options)?);
+            (options, entries)
+        }
+        What::Scale(options) => {
+            let entries = case::scale(&options, &rounds(&options)?)?;
             (options, entries)
         }
         What::Table { files } => {

@@ -1,12 +1,13 @@
 //! Measures contenders in turn, round by round.
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::{
     Failed,
     sample::{Outcome, Sample},
     statistics::{median, ratio},
     table::Entry,
-    work::STATES,
 };
 
 /// How to measure.
@@ -19,6 +20,7 @@ pub(super) struct Rounds {
     pub(super) machine: String,
 }
 
+/// Takes a sample; the folder is for what it needs to leave on disk.
 type Take = Box<dyn Fn(&Path) -> Result<Outcome, Failed>>;
 
 /// Who is measured.
@@ -26,88 +28,87 @@ pub(super) struct Contender {
     pub(super) case: String,
     pub(super) system: &'static str,
     pub(super) jobs: u64,
+    /// No more rounds than so many.
+    pub(super) most: usize,
     pub(super) take: Take,
 }
 
+/// What a contender showed, or why it did not.
+type Results = Result<Vec<Outcome>, Failed>;
+
 impl Contender {
     pub(super) fn new(case: &str, system: &'static str, jobs: u64, sample: Sample) -> Self {
-        Contender { case: case.into(), system, jobs, take: Box::new(move |dir| sample.take(jobs, dir)) }
+        let take = move |dir: &Path| sample.take(jobs, dir);
+        Contender { case: case.into(), system, jobs, most: usize::MAX, take: Box::new(take) }
     }
 }
 
 impl Rounds {
-    /// Measures them in turn. The first one is what the others are compared with.
-    pub(super) fn alternate(&self, mut contenders: Vec<Contender>) -> Vec<Entry> {
-        if !self.only.is_empty() {
-            contenders.retain(|contender| self.only.iter().any(|only| only == contender.system));
-        }
-        let mut results: Vec<Results> = contenders.iter().map(|_| Ok(Vec::new())).collect();
-        for round in 1..=self.count {
-            for (contender, results) in contenders.iter().zip(&mut results) {
+    /// It is not left out.
+    pub(super) fn wants(&self, system: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == system)
+    }
+
+    /// A folder on the disk that is measured.
+    pub(super) fn folder(&self) -> Result<TempDir, Failed> {
+        Ok(tempfile::Builder::new().prefix("compare-").tempdir_in(&self.dir)?)
+    }
+
+    /// Measures them in turn. Other systems are compared with the first one.
+    pub(super) fn alternate(&self, contenders: &[Contender]) -> Vec<Entry> {
+        let contenders: Vec<_> = contenders.iter().filter(|contender| self.wants(contender.system)).collect();
+        let mut all: Vec<Results> = contenders.iter().map(|_| Ok(Vec::new())).collect();
+        for round in 0..self.count {
+            for (contender, results) in contenders.iter().zip(&mut all) {
                 let Ok(outcomes) = results else { continue };
-                match self.take(contender) {
+                if round >= contender.most {
+                    continue;
+                }
+                let Contender { case, system, jobs, take, .. } = contender;
+                match self.folder().and_then(|folder| take(folder.path())) {
                     Ok(outcome) => {
-                        eprintln!(
-                            "{} {}/{}, {} jobs: {:.0}/s",
-                            contender.case,
-                            contender.system,
-                            round,
-                            contender.jobs,
-                            outcome.transitions as f64 / outcome.seconds
-                        );
+                        let figure = outcome.figure();
+                        eprintln!("{case}: {system}, {jobs} jobs, round {}: {figure:.4}", round + 1);
                         outcomes.push(outcome);
                     }
                     // It is said in the table, and not tried again.
                     Err(e) => {
-                        eprintln!("{} {}: {e}", contender.case, contender.system);
+                        eprintln!("{case}: {system}, {jobs} jobs: {e}");
                         *results = Err(e);
                     }
                 }
             }
         }
-        self.entries(&contenders, &results)
+        let first = all.first().map(figures).unwrap_or_default();
+        let entry = |(contender, results)| self.entry(contender, results, &first);
+        contenders.into_iter().zip(&all).map(entry).collect()
     }
 
-    fn take(&self, contender: &Contender) -> Result<Outcome, Failed> {
-        let folder = tempfile::Builder::new().prefix("compare-").tempdir_in(&self.dir)?;
-        let outcome = (contender.take)(folder.path())?;
-        let made = STATES * contender.jobs;
-        if outcome.transitions != made {
-            return Err(format!("made {} steps instead of {made}", outcome.transitions).into());
+    fn entry(&self, contender: &Contender, results: &Results, first: &[f64]) -> Entry {
+        let samples = figures(results);
+        let outcomes = results.as_deref().unwrap_or_default();
+        let middle = |of: &dyn Fn(&Outcome) -> Option<f64>| {
+            median(&outcomes.iter().filter_map(of).collect::<Vec<_>>())
+        };
+        let keys = outcomes.first().map_or_else(Vec::new, |o| o.more.keys().cloned().collect());
+        let more = |key: String| Some((key.clone(), middle(&|o| o.more.get(&key).copied())?));
+        Entry {
+            case: contender.case.clone(),
+            system: contender.system.into(),
+            jobs: contender.jobs,
+            transitions_per_s: middle(&|o| o.transitions.map(|_| o.figure())),
+            seconds: middle(&|o| Some(o.seconds)),
+            ratio: (contender.system != "jorb").then(|| ratio(first, &samples)).flatten(),
+            peak_rss_mb: middle(&|o| o.peak_rss_mb),
+            file_mb: middle(&|o| o.file_mb),
+            more: keys.into_iter().filter_map(more).collect(),
+            samples,
+            error: results.as_ref().err().map(ToString::to_string),
+            machine: self.machine.clone(),
         }
-        Ok(outcome)
-    }
-
-    fn entries(&self, contenders: &[Contender], results: &[Results]) -> Vec<Entry> {
-        let rates = |results: &Results| match results {
-            Ok(outcomes) => outcomes.iter().map(|o| o.transitions as f64 / o.seconds).collect(),
-            Err(_) => Vec::new(),
-        };
-        let first = results.first().map(rates).unwrap_or_default();
-        let entry = |(i, (contender, results)): (usize, (&Contender, &Results))| {
-            let samples: Vec<f64> = rates(results);
-            let outcomes = results.as_deref().unwrap_or_default();
-            let middle = |of: &dyn Fn(&Outcome) -> Option<f64>| {
-                median(&outcomes.iter().filter_map(of).collect::<Vec<_>>())
-            };
-            let keys = outcomes.first().map_or_else(Vec::new, |o| o.more.keys().cloned().collect());
-            let more = |key: String| Some((key.clone(), middle(&|o| o.more.get(&key).copied())?));
-            Entry {
-                case: contender.case.clone(),
-                system: contender.system.into(),
-                jobs: contender.jobs,
-                transitions_per_s: median(&samples),
-                ratio: (i > 0).then(|| ratio(&first, &samples)).flatten(),
-                peak_rss_mb: middle(&|o| o.peak_rss_mb),
-                file_mb: middle(&|o| o.file_mb),
-                more: keys.into_iter().filter_map(more).collect(),
-                samples,
-                error: results.as_ref().err().map(ToString::to_string),
-                machine: self.machine.clone(),
-            }
-        };
-        contenders.iter().zip(results).enumerate().map(entry).collect()
     }
 }
 
-type Results = Result<Vec<Outcome>, Failed>;
+fn figures(results: &Results) -> Vec<f64> {
+    results.as_deref().unwrap_or_default().iter().map(Outcome::figure).collect()
+}

@@ -14,6 +14,15 @@ pub(super) fn ratio(of: &[f64], to: &[f64]) -> Option<f64> {
     median(&ratios)
 }
 
+/// So many of them are no greater: 0.99 for the 99th percentile.
+pub(super) fn share(samples: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most their number
+    let n = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(n.checked_sub(1)?).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +33,14 @@ mod tests {
         assert_eq!(median(&[4.0, 100.0, 1.0, 2.0]), Some(3.0));
         assert_eq!(median(&[7.0]), Some(7.0));
         assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn of_a_hundred_the_99th_is_the_last_but_one() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(share(&hundred, 0.99), Some(99.0));
+        assert_eq!(share(&hundred[..1], 0.99), Some(100.0));
+        assert_eq!(share(&[], 0.99), None);
     }
 
     #[test]

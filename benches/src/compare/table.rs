@@ -11,12 +11,14 @@ pub(super) struct Entry {
     pub(super) jobs: u64,
     /// The median.
     pub(super) transitions_per_s: Option<f64>,
+    /// How long it took: the median.
+    pub(super) seconds: Option<f64>,
     /// How many times as fast the first system of its group is: the median of the ratios round by round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ratio: Option<f64>,
     pub(super) peak_rss_mb: Option<f64>,
     pub(super) file_mb: Option<f64>,
-    /// Transitions per second, in the order in which they were measured.
+    /// Transitions per second, or seconds where nothing moves, in the order in which they were measured.
     pub(super) samples: Vec<f64>,
     /// Why there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,75 +29,93 @@ pub(super) struct Entry {
     pub(super) more: BTreeMap<String, f64>,
 }
 
+const HEAD: [&str; 11] = [
+    "case",
+    "system",
+    "jobs",
+    "transitions/s",
+    "seconds",
+    "least",
+    "most",
+    "jorb : it",
+    "peak MB",
+    "file MB",
+    "more",
+];
+
 /// A Markdown table that can be read as it is.
 pub(super) fn markdown(entries: &[Entry]) -> String {
-    let head = [
-        "case",
-        "system",
-        "jobs",
-        "transitions/s",
-        "least",
-        "most",
-        "jorb : it",
-        "peak MB",
-        "file MB",
-        "more",
-    ];
-    let mut rows = vec![head.map(String::from)];
+    let mut rows = vec![HEAD.map(String::from)];
     rows.extend(entries.iter().map(row));
     let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let numbers = 2..head.len() - 1;
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
     for (n, row) in rows.iter().enumerate() {
-        let cell = |(i, cell): (usize, &String)| {
-            let width = widths[i];
-            if numbers.contains(&i) { format!("| {cell:>width$} ") } else { format!("| {cell:width$} ") }
-        };
-        let _ = writeln!(text, "{}|", row.iter().enumerate().map(cell).collect::<String>());
+        line(
+            &mut text,
+            row.iter().enumerate().map(|(i, cell)| match widths[i] {
+                width if is_number(i) => format!("{cell:>width$}"),
+                width => format!("{cell:width$}"),
+            }),
+        );
         if n == 0 {
-            let rule = |(i, width): (usize, &usize)| {
-                if numbers.contains(&i) {
-                    format!("| {}: ", "-".repeat(width - 1))
-                } else {
-                    format!("| {} ", "-".repeat(*width))
-                }
-            };
-            let _ = writeln!(text, "{}|", widths.iter().enumerate().map(rule).collect::<String>());
+            line(
+                &mut text,
+                widths.iter().enumerate().map(|(i, width)| match "-".repeat(width - 1) {
+                    dashes if is_number(i) => dashes + ":",
+                    dashes => dashes + "-",
+                }),
+            );
         }
     }
     text
 }
 
-fn row(entry: &Entry) -> [String; 10] {
+fn line(text: &mut String, cells: impl Iterator<Item = String>) {
+    for cell in cells {
+        let _ = write!(text, "| {cell} ");
+    }
+    text.push_str("|\n");
+}
+
+/// Columns of numbers are read from the right.
+fn is_number(column: usize) -> bool {
+    (2..HEAD.len() - 1).contains(&column)
+}
+
+fn row(entry: &Entry) -> [String; 11] {
     let Entry {
-        case,
-        system,
-        jobs,
-        transitions_per_s,
-        ratio,
-        peak_rss_mb,
-        file_mb,
-        samples,
-        error,
-        more,
-        ..
+        case, system, jobs, transitions_per_s, seconds, ratio, peak_rss_mb, file_mb, samples, ..
     } = entry;
-    let bound = |of: fn(f64, f64) -> f64| whole(samples.iter().copied().reduce(of));
-    let more = more.iter().map(|(key, value)| format!("{key} {value:.3}"));
-    let more: Vec<String> = more.chain(error.iter().map(|e| format!("failed: {e}"))).collect();
+    let figure = |number: Option<f64>| match transitions_per_s {
+        Some(_) => whole(number),
+        None => decimals(number, 4),
+    };
+    let bound = |of: fn(f64, f64) -> f64| figure(samples.iter().copied().reduce(of));
+    let more = entry.more.iter().map(|(key, value)| format!("{key} {}", short(*value)));
+    let more: Vec<String> = more.chain(entry.error.iter().map(|e| format!("failed: {e}"))).collect();
     [
         case.clone(),
         system.clone(),
         thousands(jobs.to_string()),
         whole(*transitions_per_s),
+        decimals(*seconds, 4),
         bound(f64::min),
         bound(f64::max),
-        ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
-        peak_rss_mb.map_or(String::new(), |mb| format!("{mb:.1}")),
-        file_mb.map_or(String::new(), |mb| format!("{mb:.1}")),
+        decimals(*ratio, 2),
+        decimals(*peak_rss_mb, 1),
+        decimals(*file_mb, 1),
         more.join(", "),
     ]
+}
+
+fn decimals(number: Option<f64>, digits: usize) -> String {
+    number.map_or(String::new(), |number| format!("{number:.digits$}"))
+}
+
+/// With no more digits than say something.
+fn short(number: f64) -> String {
+    if number.abs() < 100.0 { format!("{number:.3}") } else { whole(Some(number)) }
 }
 
 fn whole(number: Option<f64>) -> String {
@@ -123,15 +143,27 @@ mod tests {
 
     #[test]
     fn an_entry_is_what_the_json_says_and_one_row() {
-        let json = r#"{"case":"durable","system":"apalis","jobs":1000,"transitions_per_s":700.4,"ratio":350.0,
+        let json = r#"{"case":"durable","system":"apalis","jobs":1000,"transitions_per_s":700.4,"seconds":4.3,"ratio":350.0,
             "peak_rss_mb":20.0,"file_mb":null,"samples":[650.0,700.4,710.0],"machine":"two cores","share":0.5}"#;
         let entry: Entry = serde_json::from_str(json).unwrap();
         let text = markdown(std::slice::from_ref(&entry));
         let row = text.lines().last().unwrap();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         assert_eq!(
-            cells[1..11],
-            ["durable", "apalis", "1,000", "700", "650", "710", "350.00", "20.0", "", "share 0.500"]
+            cells[1..12],
+            [
+                "durable",
+                "apalis",
+                "1,000",
+                "700",
+                "4.3000",
+                "650",
+                "710",
+                "350.00",
+                "20.0",
+                "",
+                "share 0.500"
+            ]
         );
         let again: Entry = serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap();
         assert_eq!(markdown(&[again]), text);
@@ -139,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_failed_says_so() {
-        let json = r#"{"case":"durable","system":"durare","jobs":10,"transitions_per_s":null,"peak_rss_mb":null,
+        let json = r#"{"case":"durable","system":"durare","jobs":10,"transitions_per_s":null,"seconds":null,"peak_rss_mb":null,
             "file_mb":null,"samples":[],"error":"does not build","machine":""}"#;
         let entry: Entry = serde_json::from_str(json).unwrap();
         assert!(markdown(&[entry]).contains("| failed: does not build |"));

@@ -43,7 +43,20 @@ impl Step {
     }
 }
 
-#[workflow(app = Step, job = Page)]
+/// What handlers see.
+pub(super) struct App {
+    pub(super) step: Step,
+    /// Is called by the first state, if somebody wants to know.
+    pub(super) on_first: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl App {
+    pub(super) fn new(step: Step) -> Self {
+        App { step, on_first: None }
+    }
+}
+
+#[workflow(app = App, job = Page)]
 #[derive(Clone)]
 pub(super) enum Three {
     #[state(initial, next(Second))]
@@ -58,19 +71,22 @@ pub(super) enum Three {
 
 #[state(concurrency = CONCURRENCY)]
 async fn first(_: three::First, cx: &mut Cx<Three>) -> Outcome<three::First> {
-    cx.app.run(&mut cx.job).await;
+    if let Some(on_first) = &cx.app.on_first {
+        on_first();
+    }
+    cx.app.step.run(&mut cx.job).await;
     Ok(Next::to(three::Second))
 }
 
 #[state(concurrency = CONCURRENCY)]
 async fn second(_: three::Second, cx: &mut Cx<Three>) -> Outcome<three::Second> {
-    cx.app.run(&mut cx.job).await;
+    cx.app.step.run(&mut cx.job).await;
     Ok(Next::to(three::Third))
 }
 
 #[state(concurrency = CONCURRENCY)]
 async fn third(_: three::Third, cx: &mut Cx<Three>) -> Outcome<three::Third> {
-    cx.app.run(&mut cx.job).await;
+    cx.app.step.run(&mut cx.job).await;
     Ok(Next::to(three::Done))
 }
 

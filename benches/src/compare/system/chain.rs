@@ -32,8 +32,8 @@ fn time<F: Future<Output = Vec<Page>> + Send + 'static>(
     let runtime = runtime()?;
     let start = Instant::now();
     let done = runtime.block_on(runtime.spawn(work(pages)))?;
-    let took = start.elapsed().as_secs_f64();
-    Ok(Outcome::new(steps(&done), took))
+    let took = start.elapsed();
+    Ok(Outcome::steps(steps(&done), took))
 }
 
 async fn chain(step: Step, pages: Vec<Page>) -> Vec<Page> {

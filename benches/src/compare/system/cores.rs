@@ -1,5 +1,8 @@
 //! What the cores allow: a thread on each, with nothing but the CPU that the steps take.
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::super::{
     machine::cores,
@@ -8,7 +11,7 @@ use super::super::{
 };
 
 pub(in crate::compare) fn run(step: Step, jobs: u64) -> Outcome {
-    let Step::Spin(rounds) = step else { return Outcome::new(0, 0.0) };
+    let Step::Spin(rounds) = step else { return Outcome::steps(0, Duration::ZERO) };
     let steps = STATES * jobs;
     let threads = cores() as u64;
     let start = Instant::now();
@@ -21,5 +24,5 @@ pub(in crate::compare) fn run(step: Step, jobs: u64) -> Outcome {
             });
         }
     });
-    Outcome::new(steps, start.elapsed().as_secs_f64())
+    Outcome::steps(steps, start.elapsed())
 }

@@ -19,5 +19,5 @@ pub(in crate::compare) fn run(jobs: u64, dir: &Path) -> Result<Outcome, Failed> 
         file.sync_data()?;
         left -= n;
     }
-    Ok(Outcome::new(records, start.elapsed().as_secs_f64()))
+    Ok(Outcome::steps(records, start.elapsed()))
 }

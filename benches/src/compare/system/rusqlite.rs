@@ -52,8 +52,8 @@ pub(in crate::compare) fn run(jobs: u64, dir: &Path) -> Result<Outcome, Failed> 
     }
     // Which leaves one file, as jorb does.
     conn.close().map_err(|(_, e)| e)?;
-    let took = start.elapsed().as_secs_f64();
-    Ok(Outcome::new(steps(&pages), took))
+    let took = start.elapsed();
+    Ok(Outcome::steps(steps(&pages), took))
 }
 
 struct Writer {

@@ -17,8 +17,8 @@ pub(in crate::compare) fn run(step: Step, jobs: u64) -> Result<Outcome, Failed> 
     let runtime = runtime()?;
     let start = Instant::now();
     let done = runtime.block_on(runtime.spawn(spawn(step, pages)))??;
-    let took = start.elapsed().as_secs_f64();
-    Ok(Outcome::new(steps(&done), took))
+    let took = start.elapsed();
+    Ok(Outcome::steps(steps(&done), took))
 }
 
 struct Shared {
