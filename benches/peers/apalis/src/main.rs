@@ -64,8 +64,7 @@ async fn main() -> Result<(), Failed> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let connections = std::env::var("CONNS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options).await?;
+    let pool = SqlitePoolOptions::new().connect_with(options).await?;
     SqliteStorage::migrations().run(&pool).await?;
     let queue = |name| Tasks::new(&pool).with_config(Config::default().queue(name).batch_size(FETCH));
     let (mut first, second, third) = (queue("first"), queue("second"), queue("third"));

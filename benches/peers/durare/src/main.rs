@@ -43,7 +43,7 @@ async fn main() -> std::result::Result<(), Failed> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(std::time::Duration::from_secs(5));
-    let pool = SqlitePoolOptions::new().max_connections(std::env::var("CONNS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)).connect_with(options).await?;
+    let pool = SqlitePoolOptions::new().max_connections(5).connect_with(options).await?;
     let engine = DurableEngine::new(Arc::new(SqliteProvider::from_pool(pool))).await?;
     engine.launch().await?;
 
