@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 mod case;
+mod goals;
 mod machine;
 mod peers;
 mod rounds;
@@ -34,7 +35,7 @@ enum What {
     Json(Options),
     /// From a thousand jobs to ten million: speed, memory, size, opening, looking.
     Scale(Options),
-    /// Renders what `--json` wrote, for people.
+    /// A page of what `--json` wrote, with the goals.
     Table {
         /// Files that `--json` wrote.
         #[arg(required = true)]
@@ -98,11 +99,11 @@ fn run(what: What) -> Result<(), Failed> {
             (options, entries)
         }
         What::Table { files } => {
-            let mut entries: Vec<Entry> = Vec::new();
-            for file in files {
-                entries.extend(serde_json::from_slice::<Vec<Entry>>(&fs::read(file)?)?);
-            }
-            print!("{}", table::markdown(&entries));
+            let part = |file: PathBuf| -> Result<(String, Vec<Entry>), Failed> {
+                let name = file.file_stem().map(|name| name.to_string_lossy().into_owned());
+                Ok((name.unwrap_or_default(), serde_json::from_slice(&fs::read(file)?)?))
+            };
+            print!("{}", table::page(&files.into_iter().map(part).collect::<Result<Vec<_>, _>>()?));
             return Ok(());
         }
         What::Sample { order } => return sample::child(&order),

@@ -1,7 +1,12 @@
 //! What was measured, for programs and for people.
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use serde::{Deserialize, Serialize};
+
+use super::goals;
 
 /// One line of the result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,44 +48,58 @@ const HEAD: [&str; 11] = [
     "more",
 ];
 
-/// A Markdown table that can be read as it is.
-pub(super) fn markdown(entries: &[Entry]) -> String {
-    let mut rows = vec![HEAD.map(String::from)];
-    rows.extend(entries.iter().map(row));
-    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let mut text = String::new();
-    for (n, row) in rows.iter().enumerate() {
-        line(
-            &mut text,
-            row.iter().enumerate().map(|(i, cell)| match widths[i] {
-                width if is_number(i) => format!("{cell:>width$}"),
-                width => format!("{cell:width$}"),
-            }),
-        );
-        if n == 0 {
-            line(
-                &mut text,
-                widths.iter().enumerate().map(|(i, width)| match "-".repeat(width - 1) {
-                    dashes if is_number(i) => dashes + ":",
-                    dashes => dashes + "-",
-                }),
-            );
-        }
+/// A page of all that was measured, each part with its name.
+pub(super) fn page(parts: &[(String, Vec<Entry>)]) -> String {
+    let mut text = String::from(
+        "# Results\n\nMeasured, not written by hand: `compare table FILE..` makes this page of what \
+         `compare .. --json FILE` wrote.\n[README.md](README.md) says what the systems and the columns are.\n",
+    );
+    let machines: BTreeSet<&str> = parts.iter().flat_map(|(_, part)| part).map(|e| &*e.machine).collect();
+    for machine in machines {
+        let _ = write!(text, "\nThe machine: {machine}.\n");
+    }
+    let all: Vec<Entry> = parts.iter().flat_map(|(_, part)| part).cloned().collect();
+    let _ = write!(text, "\n## goals\n\n{}", goals::markdown(&all));
+    for (name, part) in parts {
+        let _ = write!(text, "\n## {name}\n\n{}", markdown(part));
     }
     text
 }
 
-fn line(text: &mut String, cells: impl Iterator<Item = String>) {
-    for cell in cells {
-        let _ = write!(text, "| {cell} ");
-    }
-    text.push_str("|\n");
+/// A table that can be read as it is.
+pub(super) fn markdown(entries: &[Entry]) -> String {
+    let rows = entries.iter().map(row).map(Vec::from).collect();
+    aligned(&HEAD, |column| (2..HEAD.len() - 1).contains(&column), rows)
 }
 
-/// Columns of numbers are read from the right.
-fn is_number(column: usize) -> bool {
-    (2..HEAD.len() - 1).contains(&column)
+/// Cells of the same width. Columns of numbers are read from the right.
+pub(super) fn aligned(
+    head: &[&str],
+    is_number: impl Fn(usize) -> bool,
+    mut rows: Vec<Vec<String>>,
+) -> String {
+    rows.insert(0, head.iter().map(ToString::to_string).collect());
+    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let rule = widths.iter().enumerate().map(|(i, width)| match "-".repeat(width - 1) {
+        dashes if is_number(i) => dashes + ":",
+        dashes => dashes + "-",
+    });
+    let rule = rule.collect();
+    rows.insert(1, rule);
+    let mut text = String::new();
+    for row in &rows {
+        for (i, cell) in row.iter().enumerate() {
+            let width = widths[i];
+            let _ = if is_number(i) {
+                write!(text, "| {cell:>width$} ")
+            } else {
+                write!(text, "| {cell:width$} ")
+            };
+        }
+        text.push_str("|\n");
+    }
+    text
 }
 
 fn row(entry: &Entry) -> [String; 11] {
@@ -109,13 +128,13 @@ fn row(entry: &Entry) -> [String; 11] {
     ]
 }
 
-fn decimals(number: Option<f64>, digits: usize) -> String {
+pub(super) fn decimals(number: Option<f64>, digits: usize) -> String {
     number.map_or(String::new(), |number| format!("{number:.digits$}"))
 }
 
 /// With no more digits than say something.
 fn short(number: f64) -> String {
-    if number.abs() < 100.0 { format!("{number:.3}") } else { whole(Some(number)) }
+    if number.abs() < 100.0 && number.fract() != 0.0 { format!("{number:.3}") } else { whole(Some(number)) }
 }
 
 fn whole(number: Option<f64>) -> String {

@@ -38,6 +38,8 @@ pub(in crate::compare) fn run(jobs: u64, dir: &Path) -> Result<Outcome, Failed> 
     let mut conn = Connection::open(dir.join("bare.sqlite"))?;
     conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
+    // A longer log than by default: as long as jorb's, and a little faster.
+    conn.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     conn.execute_batch(CREATE)?;
     let mut writer = Writer { seq: 0, line: 0 };
     for (first, wave) in (0..).step_by(BATCH).zip(pages.chunks_mut(BATCH)) {
