@@ -7,7 +7,6 @@ use super::super::{
     Failed, Options,
     rounds::{Contender, Rounds},
     sample::{Cache, Keeper, Keys, Query, Sample},
-    statistics::ratio,
     table::Entry,
     work::Step,
 };
@@ -30,9 +29,11 @@ pub(in crate::compare) fn scale(options: &Options, rounds: &Rounds) -> Result<Ve
     let all_done = Kept::new(rounds, &sizes)?;
     let all = Sample::Jorb(Keeper::Sqlite, Step::Ready);
     let mut scaled = rounds.alternate(&all_done.contenders("scale", all));
-    let base = scaled[0].samples.clone();
+    // Of medians: a run of minutes has no round in common with one of a second.
+    let base = scaled[0].transitions_per_s;
     for entry in &mut scaled[1..] {
-        entry.more.extend(ratio(&entry.samples, &base).map(|ratio| ("of_1e5".into(), ratio)));
+        let share = entry.transitions_per_s.zip(base).map(|(rate, base)| rate / base);
+        entry.more.extend(share.map(|share| ("of_1e5".into(), share)));
     }
     entries.extend(scaled);
     for (jobs, dir) in all_done.largest() {
