@@ -21,10 +21,11 @@ pub(super) struct Peer {
     jobs: u64,
 }
 
-pub(super) const PEERS: [Peer; 4] = [
+pub(super) const PEERS: [Peer; 5] = [
     Peer { name: "apalis", case: "durable", way: "queues", jobs: 1_000 },
     Peer { name: "effectum", case: "durable, three job types", way: "types", jobs: 1_000 },
     Peer { name: "effectum", case: "durable, one job, two checkpoints", way: "checkpoints", jobs: 2_000 },
+    Peer { name: "effectum", case: "durable, the same, 24 at once", way: "checkpoints-24", jobs: 2_000 },
     Peer { name: "durare", case: "durable", way: "steps", jobs: 1_000 },
 ];
 

@@ -54,7 +54,7 @@ impl Rounds {
         Ok(tempfile::Builder::new().prefix("compare-").tempdir_in(&self.dir)?)
     }
 
-    /// Measures them in turn. Other systems are compared with the first one.
+    /// Measures them in turn. Other systems are compared with the first that is jorb.
     pub(super) fn alternate(&self, contenders: &[Contender]) -> Vec<Entry> {
         let contenders: Vec<_> = contenders.iter().filter(|contender| self.wants(contender.system)).collect();
         let mut all: Vec<Results> = contenders.iter().map(|_| Ok(Vec::new())).collect();
@@ -79,12 +79,13 @@ impl Rounds {
                 }
             }
         }
-        let first = all.first().map(figures).unwrap_or_default();
-        let entry = |(contender, results)| self.entry(contender, results, &first);
+        let jorb = contenders.iter().position(|contender| contender.system == "jorb");
+        let jorb = jorb.map(|i| figures(&all[i])).unwrap_or_default();
+        let entry = |(contender, results)| self.entry(contender, results, &jorb);
         contenders.into_iter().zip(&all).map(entry).collect()
     }
 
-    fn entry(&self, contender: &Contender, results: &Results, first: &[f64]) -> Entry {
+    fn entry(&self, contender: &Contender, results: &Results, jorb: &[f64]) -> Entry {
         let samples = figures(results);
         let outcomes = results.as_deref().unwrap_or_default();
         let middle = |of: &dyn Fn(&Outcome) -> Option<f64>| {
@@ -98,7 +99,7 @@ impl Rounds {
             jobs: contender.jobs,
             transitions_per_s: middle(&|o| o.transitions.map(|_| o.figure())),
             seconds: middle(&|o| Some(o.seconds)),
-            ratio: (contender.system != "jorb").then(|| ratio(first, &samples)).flatten(),
+            ratio: (contender.system != "jorb").then(|| ratio(jorb, &samples)).flatten(),
             peak_rss_mb: middle(&|o| o.peak_rss_mb),
             file_mb: middle(&|o| o.file_mb),
             more: keys.into_iter().filter_map(more).collect(),

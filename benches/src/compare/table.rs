@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) transitions_per_s: Option<f64>,
     /// How long it took: the median.
     pub(super) seconds: Option<f64>,
-    /// How many times as fast the first system of its group is: the median of the ratios round by round.
+    /// How many times as fast jorb is: the median of the ratios round by round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ratio: Option<f64>,
     pub(super) peak_rss_mb: Option<f64>,

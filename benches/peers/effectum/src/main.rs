@@ -1,5 +1,5 @@
 //! The work done by effectum: `types`, a job type for each state, each step adding the job that is next; or
-//! `checkpoints`, one job with two checkpoints. It has no setting for how durable a commit is.
+//! `checkpoints`, one job with two checkpoints, eight jobs at once; or `checkpoints-24`. It has no setting for how durable a commit is.
 use std::{
     fmt,
     sync::{
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Failed> {
     } else {
         vec![JobRunner::builder("all", all).build()]
     };
-    let concurrency = if case == "types" { CONCURRENCY } else { ALL };
+    let concurrency = if case == "checkpoints-24" { ALL } else { CONCURRENCY };
     for runner in runners {
         let worker = Worker::builder(&shared.queue, shared.clone());
         workers.push(worker.max_concurrency(u16::try_from(concurrency)?).jobs([runner]).build().await?);
@@ -109,5 +109,5 @@ async fn main() -> Result<(), Failed> {
         worker.unregister(Some(Duration::from_secs(10))).await?;
     }
     say(shared.steps.load(Ordering::Relaxed), start.elapsed());
-    Ok(())
+    Ok(shared.queue.close(Duration::from_secs(10)).await?)
 }
