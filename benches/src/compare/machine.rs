@@ -10,7 +10,9 @@ pub(super) fn describe(dir: &Path) -> String {
     let memory = field(&memory, "MemTotal").and_then(|text| text.strip_suffix(" kB")?.parse::<f64>().ok());
     let memory = memory.map_or("memory unknown".into(), |kib| format!("{:.0} GiB", kib / f64::from(1 << 20)));
     let kernel = read("/proc/sys/kernel/osrelease");
-    let kernel = if kernel.is_empty() { std::env::consts::OS } else { &format!("Linux {}", kernel.trim()) };
+    // What follows a dash is the distribution's own.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
+    let kernel = if kernel.is_empty() { std::env::consts::OS } else { &format!("Linux {kernel}") };
     let mounts = read("/proc/self/mounts");
     let disk =
         dir.canonicalize().ok().and_then(|dir| filesystem(&mounts, &dir)).unwrap_or("filesystem unknown");
