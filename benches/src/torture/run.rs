@@ -1,0 +1,194 @@
+//! One run, from its first process to its completion.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use jorb::JobId;
+
+use super::{
+    account::{Account, Tally, Wrong},
+    child::{Drive, End},
+    dice::Dice,
+    fault::{Kind, Round},
+    live::{Lived, live},
+    marks::monotonic,
+    power::{Books, Loss},
+    shim::Shim,
+    stored::{beside, read},
+    wal::spoil,
+    walk::Plan,
+};
+
+/// Processes after which all that was written is taken as safe: what they wrote is kept until then.
+const PROCESSES: usize = 4;
+
+/// A run under torture.
+pub(super) struct Tortured<'a> {
+    folder: PathBuf,
+    drive: Plan,
+    shim: Option<&'a Shim>,
+    books: Books,
+    clock: Clock,
+    account: Account,
+    /// Bytes of the log that were read.
+    read: usize,
+}
+
+/// How a round went.
+#[derive(Debug, Default)]
+pub(super) struct Went {
+    pub(super) killed: bool,
+    pub(super) at_a_write: bool,
+    /// The process said that the disk failed.
+    pub(super) told: bool,
+    pub(super) complete: bool,
+    pub(super) met: Vec<Kind>,
+}
+
+impl<'a> Tortured<'a> {
+    /// A new run in a new folder.
+    pub(super) fn new(folder: &Path, plan: Plan, shim: Option<&'a Shim>) -> io::Result<Self> {
+        fs::create_dir(folder)?;
+        let folder = folder.canonicalize()?;
+        let books = Books::new(&folder);
+        let (clock, account) = (Clock::new()?, Account::new(plan));
+        Ok(Tortured { folder, drive: plan, shim, books, clock, account, read: 0 })
+    }
+
+    /// A process drives the run, meets what there is in a round, and dies. What it leaves is looked at.
+    pub(super) fn round(&mut self, round: &Round, dice: &mut Dice) -> io::Result<Went> {
+        let drive = Drive::new(&self.folder, self.drive, round.again);
+        let mut met = Vec::new();
+        let run = self.run();
+        if self.shim.is_some() && self.books.processes() == PROCESSES {
+            self.books.begin(&run)?;
+        }
+        let lived = match self.shim {
+            Some(shim) => {
+                shim.reset()?;
+                met.extend(round.clock);
+                self.clock.begin(shim, round.clock, dice)?;
+                let journal = self.books.next().to_owned();
+                let lived = live(&self.folder, &drive, round, Some((shim, &journal)), dice)?;
+                self.clock.end();
+                lived
+            }
+            None => live(&self.folder, &drive, round, None, dice)?,
+        };
+        let Lived { status, at_a_write, met: during, still, wrong } = lived;
+        met.extend(during);
+        if let Some(text) = wrong {
+            self.account.tally.wrong(Wrong::Process, text);
+        }
+        if let Some((from, to)) = still {
+            self.account.stood_still(from, to);
+        }
+        self.read_log()?;
+        let killed = status.code().is_none();
+        if killed
+            && let Some(kind) = round.after
+            && self.leave(kind, dice)?
+        {
+            met.push(kind);
+        }
+        let complete = ended(status, End::Complete);
+        self.look(dice, complete);
+        if complete {
+            self.account.complete();
+        }
+        Ok(Went { killed, at_a_write, told: ended(status, End::Disk), complete, met })
+    }
+
+    /// What was found.
+    pub(super) fn tally(&mut self) -> &mut Tally {
+        &mut self.account.tally
+    }
+
+    /// Jobs so far.
+    pub(super) fn jobs(&self) -> usize {
+        self.account.jobs()
+    }
+
+    fn run(&self) -> PathBuf {
+        self.folder.join("run.jorb")
+    }
+
+    fn read_log(&mut self) -> io::Result<()> {
+        let log = match fs::read(self.folder.join("steps")) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            log => log?,
+        };
+        self.account.read(&String::from_utf8_lossy(&log[self.read..]));
+        self.read = log.len();
+        Ok(())
+    }
+
+    /// Leaves the files as they would be after a fault. False when there is nothing to be left.
+    fn leave(&mut self, kind: Kind, dice: &mut Dice) -> io::Result<bool> {
+        let run = self.run();
+        if kind == Kind::PowerCut {
+            let loss = dice.pick(&[Loss::All, Loss::End, Loss::Pages]);
+            let lost = self.books.cut(&run, loss, dice)? > 0;
+            self.books.begin(&run)?;
+            return Ok(lost);
+        }
+        let spoiled = spoil(&beside(&run, "-wal"), dice)?;
+        if spoiled && self.shim.is_some() {
+            self.books.begin(&run)?;
+        }
+        Ok(spoiled)
+    }
+
+    /// Histories take the longest to read: all of them at the end, a few each time.
+    fn look(&mut self, dice: &mut Dice, all: bool) {
+        let pick = dice.below(40);
+        let with_story = |id: JobId| all || id.0 % 40 == pick;
+        match read(&self.run(), &self.folder.join("look.jorb"), with_story) {
+            Ok(stored) => self.account.look(stored.as_ref()),
+            Err(e) => self.account.tally.wrong(Wrong::Integrity, format!("the run cannot be read: {e}")),
+        }
+    }
+}
+
+fn ended(status: ExitStatus, how: End) -> bool {
+    status.code() == Some(how as i32)
+}
+
+/// What the run's processes take for the time. It never goes faster than time does: what a clock that is put forward
+/// does while no process runs looks like time that has passed.
+struct Clock {
+    /// Of the monotonic clock, to add.
+    since_1970: u64,
+    /// How far it is set back.
+    back: u64,
+    /// When it was stopped.
+    stopped: Option<u64>,
+}
+
+impl Clock {
+    fn new() -> io::Result<Self> {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)?;
+        let now = u64::try_from(now.as_nanos()).map_err(io::Error::other)?;
+        Ok(Clock { since_1970: now - monotonic(), back: 0, stopped: None })
+    }
+
+    fn begin(&mut self, shim: &Shim, what: Option<Kind>, dice: &mut Dice) -> io::Result<()> {
+        if what == Some(Kind::ClockSetBack) {
+            let most = dice.pick(&[1, 60, 3_600, 100_000].map(Duration::from_secs));
+            self.back += u64::try_from(dice.time(most).as_nanos()).map_err(io::Error::other)?;
+        }
+        let stands = what == Some(Kind::ClockStopped);
+        self.stopped = stands.then(monotonic);
+        shim.set_clock(self.since_1970 + monotonic() - self.back, stands)
+    }
+
+    fn end(&mut self) {
+        if let Some(stopped) = self.stopped.take() {
+            self.back += monotonic() - stopped;
+        }
+    }
+}
