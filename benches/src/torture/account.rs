@@ -109,6 +109,8 @@ impl Tally {
 pub(super) struct Account {
     fates: Fates,
     seeded: bool,
+    /// How often the file was looked at.
+    looks: u64,
     jobs: HashMap<u64, Known>,
     /// To whom a number was given.
     numbers: HashMap<JobId, u64>,
@@ -124,8 +126,8 @@ struct Known {
     id: JobId,
     /// Where it is for certain: so it was found in the file, or so its step was started.
     at: usize,
-    /// It was found there in the file.
-    found: bool,
+    /// The look that first found it there in the file.
+    found: Option<u64>,
     /// Its step there has returned, at this time: the next place may be durable.
     ended: Option<u64>,
     /// No start there before this time.
@@ -142,6 +144,7 @@ impl Account {
         Account {
             fates: Fates::of(plan),
             seeded: false,
+            looks: 0,
             jobs: HashMap::new(),
             numbers: HashMap::new(),
             session: None,
@@ -219,7 +222,7 @@ impl Account {
                 Wrong::StartedBeforeCommit,
                 format!("{step:?} follows {was:?}, which has not returned"),
             );
-            (known.at, known.found) = (place, false);
+            (known.at, known.found) = (place, None);
         }
         if time + ROUNDED < known.due {
             let early = std::time::Duration::from_nanos(known.due - time);
@@ -266,13 +269,13 @@ impl Account {
 
 impl Known {
     fn new(id: JobId) -> Self {
-        Known { id, at: 0, found: false, ended: None, due: 0, started: None }
+        Known { id, at: 0, found: None, ended: None, due: 0, started: None }
     }
 
     /// It got to the next place; `wait` is in milliseconds.
     fn go(&mut self, place: usize, wait: u64) {
         let ended = self.ended.take().unwrap_or(0);
-        *self = Known { at: place, found: false, due: ended + wait * 1_000_000, started: None, ..*self };
+        *self = Known { at: place, found: None, due: ended + wait * 1_000_000, started: None, ..*self };
     }
 }
 

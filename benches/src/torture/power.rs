@@ -69,11 +69,12 @@ impl Books {
         self.journals.len()
     }
 
-    /// Brings the files of `run` into a state in which a power cut could have left them. Says how many writes it could
-    /// have lost.
-    pub(super) fn cut(&self, run: &Path, loss: Loss, dice: &mut Dice) -> io::Result<usize> {
-        let mut records = Vec::new();
+    /// Brings the files of `run` into a state in which a power cut could have left them. Gives the first process of
+    /// which something could be lost.
+    pub(super) fn cut(&self, run: &Path, loss: Loss, dice: &mut Dice) -> io::Result<Option<usize>> {
+        let (mut records, mut begins) = (Vec::new(), Vec::new());
         for journal in &self.journals {
+            begins.push(records.len());
             match fs::read(journal) {
                 Ok(journal) => read(&journal, &mut records),
                 Err(e) => ignore_missing(Err(e))?,
@@ -81,14 +82,14 @@ impl Books {
         }
         let mut images: Vec<Vec<u8>> =
             files(&self.base).iter().map(|file| fs::read(file).unwrap_or_default()).collect();
-        let losable = apply(&records, &mut images, loss, dice);
+        let at_risk = apply(&records, &mut images, loss, dice);
         for (file, image) in files(run).iter().zip(images) {
             if file.exists() {
                 fs::write(file, image)?;
             }
         }
         ignore_missing(fs::remove_file(beside(run, "-shm")))?;
-        Ok(losable)
+        Ok(at_risk.first().map(|record| begins.partition_point(|begin| begin <= record) - 1))
     }
 }
 
@@ -99,24 +100,23 @@ fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn apply(records: &[Record], images: &mut [Vec<u8>], loss: Loss, dice: &mut Dice) -> usize {
-    let at_risk: Vec<bool> =
-        (0..records.len()).map(|n| records[n].kind == WRITTEN && !is_synced(records, n)).collect();
-    let losable = at_risk.iter().filter(|at_risk| **at_risk).count();
-    let mut kept = dice.below(losable as u64 + 1);
-    for (Record { kind, file, at, bytes }, at_risk) in records.iter().zip(at_risk) {
+/// Does what the records say, but for what is lost. Gives the records that could be.
+fn apply(records: &[Record], images: &mut [Vec<u8>], loss: Loss, dice: &mut Dice) -> Vec<usize> {
+    let at_risk: Vec<usize> =
+        (0..records.len()).filter(|n| records[*n].kind == WRITTEN && !is_synced(records, *n)).collect();
+    // As many of them as are kept when all from some moment on are lost.
+    let end = usize::try_from(dice.below(at_risk.len() as u64 + 1)).expect("below a length");
+    for (n, Record { kind, file, at, bytes }) in records.iter().enumerate() {
         let Some(image) = images.get_mut(*file) else { continue };
         let at = usize::try_from(*at).unwrap_or(usize::MAX);
         match *kind {
             WRITTEN => {
-                let before = kept;
-                kept = kept.saturating_sub(u64::from(at_risk));
-                write(image, at, bytes, || match loss {
-                    _ if !at_risk => true,
-                    Loss::Nothing => true,
-                    Loss::All => false,
-                    Loss::End => before > 0,
-                    Loss::Pages => dice.one_in(2),
+                let risk = at_risk.binary_search(&n);
+                write(image, at, bytes, || match (risk, loss) {
+                    (Err(_), _) | (_, Loss::Nothing) => true,
+                    (Ok(_), Loss::All) => false,
+                    (Ok(n), Loss::End) => n < end,
+                    (Ok(_), Loss::Pages) => dice.one_in(2),
                 });
             }
             CUT => image.resize(at, 0),
@@ -124,7 +124,7 @@ fn apply(records: &[Record], images: &mut [Vec<u8>], loss: Loss, dice: &mut Dice
             _ => {}
         }
     }
-    losable
+    at_risk
 }
 
 /// The first sync of this file that began after the write says whether it is safe: a sync that failed gave it up.
@@ -178,8 +178,8 @@ mod tests {
 
     fn left(records: &[Record], loss: Loss, seed: u64) -> (usize, String) {
         let mut images = vec![Vec::new(), b"..".to_vec(), Vec::new()];
-        let losable = apply(records, &mut images, loss, &mut Dice::new(seed));
-        (losable, String::from_utf8(images.swap_remove(1)).unwrap())
+        let at_risk = apply(records, &mut images, loss, &mut Dice::new(seed));
+        (at_risk.len(), String::from_utf8(images.swap_remove(1)).unwrap())
     }
 
     #[test]
@@ -235,6 +235,6 @@ mod tests {
         read(&first, &mut records);
         assert_eq!(records.len(), 1);
         read(&second, &mut records);
-        assert_eq!(left(&records, Loss::All, 0), (0, "a.c".replace('.', "."))); // synced by the second process
+        assert_eq!(left(&records, Loss::All, 0), (0, "a.c".into())); // synced by the second process
     }
 }

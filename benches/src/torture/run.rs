@@ -16,8 +16,8 @@ use super::{
     live::{Lived, live},
     marks::monotonic,
     power::{Books, Loss},
-    shim::Shim,
-    stored::{beside, read},
+    shim::{Shim, Word},
+    stored::{beside, copy_run, read},
     wal::spoil,
     walk::Plan,
 };
@@ -31,6 +31,8 @@ pub(super) struct Tortured<'a> {
     drive: Plan,
     shim: Option<&'a Shim>,
     books: Books,
+    /// Somebody else than its processes has changed the run since the books began.
+    changed: bool,
     clock: Clock,
     account: Account,
     /// Bytes of the log that were read.
@@ -55,7 +57,7 @@ impl<'a> Tortured<'a> {
         let folder = folder.canonicalize()?;
         let books = Books::new(&folder);
         let (clock, account) = (Clock::new()?, Account::new(plan));
-        Ok(Tortured { folder, drive: plan, shim, books, clock, account, read: 0 })
+        Ok(Tortured { folder, drive: plan, shim, books, changed: true, clock, account, read: 0 })
     }
 
     /// A process drives the run, meets what there is in a round, and dies. What it leaves is looked at.
@@ -63,17 +65,18 @@ impl<'a> Tortured<'a> {
         let drive = Drive::new(&self.folder, self.drive, round.again);
         let mut met = Vec::new();
         let run = self.run();
-        if self.shim.is_some() && self.books.processes() == PROCESSES {
+        if self.shim.is_some() && (self.changed || self.books.processes() == PROCESSES) {
             self.books.begin(&run)?;
+            self.changed = false;
         }
         let lived = match self.shim {
             Some(shim) => {
                 shim.reset()?;
-                met.extend(round.clock);
                 self.clock.begin(shim, round.clock, dice)?;
                 let journal = self.books.next().to_owned();
                 let lived = live(&self.folder, &drive, round, Some((shim, &journal)), dice)?;
                 self.clock.end();
+                met.extend(round.clock.filter(|_| shim.get(Word::ClockReads).is_ok_and(|reads| reads > 0)));
                 lived
             }
             None => live(&self.folder, &drive, round, None, dice)?,
@@ -88,14 +91,20 @@ impl<'a> Tortured<'a> {
         }
         self.read_log()?;
         let killed = status.code().is_none();
-        if killed
-            && let Some(kind) = round.after
-            && self.leave(kind, dice)?
-        {
-            met.push(kind);
+        let mut lost = None;
+        match round.after.filter(|_| killed) {
+            Some(Kind::PowerCut) => {
+                lost = self.cut_power(dice)?;
+                met.extend(lost.map(|_| Kind::PowerCut));
+            }
+            Some(kind) => {
+                self.changed = true;
+                met.extend(spoil(&beside(&run, "-wal"), dice)?.then_some(kind));
+            }
+            None => {}
         }
         let complete = ended(status, End::Complete);
-        self.look(dice, complete);
+        self.look(dice, complete, lost);
         if complete {
             self.account.complete();
         }
@@ -126,28 +135,28 @@ impl<'a> Tortured<'a> {
         Ok(())
     }
 
-    /// Leaves the files as they would be after a fault. False when there is nothing to be left.
-    fn leave(&mut self, kind: Kind, dice: &mut Dice) -> io::Result<bool> {
+    /// Leaves the files as a power cut could. Gives the look from which on something may have been found that is lost.
+    fn cut_power(&mut self, dice: &mut Dice) -> io::Result<Option<u64>> {
         let run = self.run();
-        if kind == Kind::PowerCut {
-            let loss = dice.pick(&[Loss::All, Loss::End, Loss::Pages]);
-            let lost = self.books.cut(&run, loss, dice)? > 0;
-            self.books.begin(&run)?;
-            return Ok(lost);
-        }
-        let spoiled = spoil(&beside(&run, "-wal"), dice)?;
-        if spoiled && self.shim.is_some() {
-            self.books.begin(&run)?;
-        }
-        Ok(spoiled)
+        // For whoever wants to know what was lost.
+        copy_run(&run, &self.folder.join("uncut.jorb"))?;
+        self.changed = true;
+        let process = self.books.cut(&run, dice.pick(&[Loss::All, Loss::End, Loss::Pages]), dice)?;
+        // Each process of the books was looked at, but for this one.
+        Ok(process.map(|process| self.account.looks() + 2 + process as u64 - self.books.processes() as u64))
     }
 
     /// Histories take the longest to read: all of them at the end, a few each time.
-    fn look(&mut self, dice: &mut Dice, all: bool) {
+    fn look(&mut self, dice: &mut Dice, all: bool, lost: Option<u64>) {
         let pick = dice.below(40);
         let with_story = |id: JobId| all || id.0 % 40 == pick;
         match read(&self.run(), &self.folder.join("look.jorb"), with_story) {
-            Ok(stored) => self.account.look(stored.as_ref()),
+            Ok(stored) => {
+                if let Some(since) = lost {
+                    self.account.power_cut(since, stored.as_ref());
+                }
+                self.account.look(stored.as_ref());
+            }
             Err(e) => self.account.tally.wrong(Wrong::Integrity, format!("the run cannot be read: {e}")),
         }
     }

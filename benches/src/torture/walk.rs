@@ -238,9 +238,9 @@ pub(super) fn decide(plan: Plan, job: &Walker, at: Position) -> Act {
             // Few go where starts are slow.
             let to = match mix(hash ^ 2) % 256 {
                 _ if ends => DONE,
-                0 => 3,
-                1..8 => 2,
-                8..40 => 1,
+                0..3 => 3,
+                3..12 => 2,
+                12..40 => 1,
                 _ => 0,
             };
             Act::Move { to, after: delay(mix(hash ^ 3)), kicks: children(plan, job, hash) }

@@ -20,6 +20,7 @@ impl Account {
         for text in &stored.broken {
             self.tally.wrong(Wrong::Integrity, text.clone());
         }
+        self.looks += 1;
         if !stored.seeded {
             if self.seeded || !self.jobs.is_empty() {
                 self.tally.wrong(Wrong::JobLost, format!("all {} jobs are gone", self.jobs.len()));
@@ -34,6 +35,35 @@ impl Account {
         }
         self.check_all_there(&stored.jobs);
         self.check_names(&stored.jobs);
+    }
+
+    /// How often the file was looked at.
+    pub(in super::super) fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    /// The power was cut, and not all was synced that the looks from `since` on have found. So what no step relies on may
+    /// be gone: jobs that were not started where they were found go back to where the file has them now.
+    pub(in super::super) fn power_cut(&mut self, since: u64, stored: Option<&Stored>) {
+        let rows = stored.map_or(&[][..], |stored| &stored.jobs);
+        let rows: HashMap<u64, &StoredJob> = rows.iter().map(|job| (job.me, job)).collect();
+        let fates = &self.fates;
+        let may_be_gone =
+            |known: &Known| known.found.is_some_and(|look| look >= since) && known.started.is_none();
+        self.jobs.retain(|me, known| match (rows.get(me), fates.get(*me)) {
+            _ if !may_be_gone(known) => true,
+            (None, _) => known.at > 0,
+            (Some(job), Some(fate)) => {
+                if fate.place(job.at).is_some_and(|place| place + 1 == known.at) {
+                    *known = Known { at: known.at - 1, ..Known::new(known.id) };
+                }
+                true
+            }
+            (Some(_), None) => true,
+        });
+        let jobs = &self.jobs;
+        self.numbers.retain(|_, me| jobs.contains_key(me));
+        self.seeded &= !jobs.is_empty();
     }
 
     /// The run is complete.
@@ -88,9 +118,9 @@ impl Account {
         let known = self.jobs.entry(job.me).or_insert(Known::new(job.id));
         let was = &fate.stands[known.at];
         if place < known.at {
-            let (wrong, how) = match known.found {
-                true => (Wrong::WentBack, "the file had it there"),
-                false => (Wrong::StartedBeforeCommit, "it was started there"),
+            let (wrong, how) = match known.started {
+                Some(_) => (Wrong::StartedBeforeCommit, "it was started there"),
+                None => (Wrong::WentBack, "the file had it there"),
             };
             self.tally.wrong(wrong, format!("{job:?} was at {was:?}: {how}"));
         } else if place > known.at + 1 || place > known.at && known.ended.is_none() {
@@ -99,7 +129,8 @@ impl Account {
         if place == known.at + 1 {
             known.go(place, fate.stands[place].wait);
         }
-        (known.at, known.found, known.ended) = (place, true, None);
+        let found = known.found.filter(|_| place == known.at);
+        (known.at, known.found, known.ended) = (place, found.or(Some(self.looks)), None);
     }
 
     /// There are the seeds and what was kicked, once each, and nothing else.
