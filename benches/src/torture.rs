@@ -71,7 +71,9 @@ impl Torture {
         let (began, mut said, mut deck) = (Instant::now(), Instant::now(), Deck::new());
         while report.kills < self.kills && !report.is_bad() {
             report.runs += 1;
-            let plan = Plan { seed: dice.next(), jobs: self.jobs };
+            // At times so much that the log is brought into the file while steps go on.
+            let load = if dice.one_in(3) { 6_000 } else { 20 };
+            let plan = Plan { seed: dice.next(), jobs: self.jobs, load };
             let of_run = path.join(format!("run-{}", report.runs));
             let mut run = Tortured::new(&of_run, plan, shim.as_ref())?;
             let calm_after = report.kills + 10 + dice.below(30);

@@ -107,6 +107,7 @@ impl Tally {
 
 /// See the module.
 pub(super) struct Account {
+    plan: Plan,
     fates: Fates,
     seeded: bool,
     /// How often the file was looked at.
@@ -142,6 +143,7 @@ const ROUNDED: u64 = 2_000_000;
 impl Account {
     pub(super) fn new(plan: Plan) -> Self {
         Account {
+            plan,
             fates: Fates::of(plan),
             seeded: false,
             looks: 0,

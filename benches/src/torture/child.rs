@@ -24,6 +24,8 @@ pub struct Drive {
     seed: u64,
     /// Of the plan.
     jobs: u64,
+    /// Of the plan.
+    load: usize,
     /// How often to try again in the same process when the disk fails.
     again: u32,
 }
@@ -42,7 +44,8 @@ pub(super) enum End {
 impl Drive {
     pub(super) fn new(folder: &Path, plan: Plan, again: u32) -> Self {
         let (file, log) = (folder.join("run.jorb"), folder.join("steps"));
-        Drive { file, log, seed: plan.seed, jobs: plan.jobs, again }
+        let Plan { seed, jobs, load } = plan;
+        Drive { file, log, seed, jobs, load, again }
     }
 
     /// Starts a process that does it, with a shim that records in a journal.
@@ -51,7 +54,7 @@ impl Drive {
         let errors = std::fs::OpenOptions::new().append(true).create(true).open(errors)?;
         let mut child = Command::new(std::env::current_exe()?);
         child.arg("drive").args([&self.file, &self.log]);
-        child.args([self.seed, self.jobs, self.again.into()].map(|n| n.to_string()));
+        child.args([self.seed, self.jobs, self.load as u64, self.again.into()].map(|n| n.to_string()));
         child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         if let Some((shim, journal)) = shim {
             shim.preload(&mut child, &self.file, journal);
@@ -80,7 +83,7 @@ impl Drive {
 
     async fn drive(&self) -> End {
         let opened = Run::<Walk>::open(SqliteStore::at(&self.file)).and_then(|mut run| {
-            seed(&mut run, Plan { seed: self.seed, jobs: self.jobs })?;
+            seed(&mut run, Plan { seed: self.seed, jobs: self.jobs, load: self.load })?;
             Ok(run)
         });
         let mut run = match opened {
@@ -104,7 +107,7 @@ impl Drive {
                 Err(e) if again >= self.again => return failed(&e),
                 Err(e) => {
                     failed(&e);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(0)).await;
                 }
             }
         }

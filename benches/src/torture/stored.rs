@@ -42,6 +42,8 @@ pub(super) struct StoredJob {
     pub(super) errors: u64,
     /// Kicks so far.
     pub(super) kicked: u64,
+    /// Bytes that it has with it.
+    pub(super) load: usize,
     /// The state's fields.
     pub(super) data: Option<String>,
     /// Attempt, from and to of each move; and how many errors are told. Only if it was asked for.
@@ -205,6 +207,7 @@ fn job(record: &Record<Walk>, story: Option<Story>) -> Result<StoredJob, String>
         status: job.status,
         errors: job.errors,
         kicked: job.kicked,
+        load: walker.load.len(),
         data,
         story: story.map(told),
     })

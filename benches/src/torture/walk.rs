@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Jobs to begin with.
     pub(super) jobs: u64,
+    /// Bytes that each job has with it: more of them fill the log sooner.
+    pub(super) load: usize,
 }
 
 /// A job knows itself by a number that does not depend on the order of things.
@@ -24,6 +26,14 @@ pub(super) struct Walker {
     pub(super) depth: u32,
     /// Steps that left something: a panic leaves nothing.
     pub(super) tries: u64,
+    /// [`Plan::load`].
+    pub(super) load: String,
+}
+
+impl Walker {
+    fn new(plan: Plan, me: u64, depth: u32) -> Self {
+        Walker { me, depth, tries: 0, load: "x".repeat(plan.load) }
+    }
 }
 
 /// Jobs that walk about.
@@ -127,8 +137,9 @@ fn begin(state: usize, cx: &Cx<Walk>) -> (Step, Duration) {
     let at = Position { step: number, attempt: cx.attempt(), tries: cx.job.tries };
     let mark = cx.app.start(cx.id(), cx.job.me, at, PROMISES[state].state);
     let act = decide(*cx.overall, &cx.job, at);
-    // A step of no time at all is rarely hit by a kill.
-    let nap = Duration::from_micros(mix(cx.job.me ^ mix(number)) % 4_000);
+    // A step of no time at all is rarely hit by a kill; some take long.
+    let hash = mix(cx.job.me ^ mix(number));
+    let nap = Duration::from_micros(hash % if hash.is_multiple_of(32) { 50_000 } else { 4_000 });
     (Step { act, mark }, nap)
 }
 
@@ -259,14 +270,14 @@ fn children(plan: Plan, job: &Walker, hash: u64) -> Vec<Child> {
         let once = hash.is_multiple_of(3).then(|| mix(hash ^ 5) % 64);
         let me = once.map_or(hash, |key| mix(plan.seed ^ mix(mix(to as u64) ^ key)));
         let depth = if once.is_some() { DEPTH } else { job.depth + 1 };
-        Child { to, walker: Walker { me, depth, tries: 0 }, once }
+        Child { to, walker: Walker::new(plan, me, depth), once }
     };
     (0..mix(hash ^ 6) % 5).map(child).collect()
 }
 
 /// The jobs of a new run: even ones start in `Free`, odd ones in `Thread`.
 pub(super) fn seeds(plan: Plan) -> impl Iterator<Item = (usize, Walker)> {
-    let seed = move |n| Walker { me: mix(plan.seed ^ mix(n)), depth: 0, tries: 0 };
+    let seed = move |n| Walker::new(plan, mix(plan.seed ^ mix(n)), 0);
     (0..plan.jobs).map(move |n| (index(n, 2), seed(n)))
 }
 

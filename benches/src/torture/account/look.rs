@@ -96,8 +96,8 @@ impl Account {
         };
         let stand = &fate.stands[place];
         let (is, must) = (
-            (job.state, job.status, job.errors, job.kicked),
-            (stand.state, stand.status, stand.errors, stand.kicked as u64),
+            (job.state, job.status, job.errors, job.kicked, job.load),
+            (stand.state, stand.status, stand.errors, stand.kicked as u64, self.plan.load),
         );
         if is != must {
             self.tally.wrong(Wrong::WrongRow, format!("{job:?} must read {stand:?}"));

@@ -13,7 +13,7 @@ use super::{
     Account, Wrong,
 };
 
-const PLAN: Plan = Plan { seed: 5, jobs: 150 };
+const PLAN: Plan = Plan { seed: 5, jobs: 150, load: 3 };
 const MS: u64 = 1_000_000;
 
 /// An engine of a few lines, and the account that watches it.
@@ -179,6 +179,7 @@ fn row(id: JobId, me: u64, parent: Option<(JobId, u64)>, fate: &Fate, place: usi
         status: stand.status,
         errors: stand.errors,
         kicked: stand.kicked as u64,
+        load: PLAN.load,
         data: (stand.state == "Thread").then(|| format!("{{\"of\":{me}}}")),
         story: Some((lines, stand.errors)),
     }
@@ -531,7 +532,8 @@ fn a_start_before_its_time_is_found() {
 
 #[test]
 fn a_row_that_cannot_be_is_found() {
-    let lies: [fn(&mut StoredJob); 5] = [
+    let lies: [fn(&mut StoredJob); 6] = [
+        |job| job.load = 0,
         |job| job.at.tries += 40,
         |job| job.status = Status::Parked,
         |job| job.errors += 1,
