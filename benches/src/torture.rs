@@ -72,8 +72,8 @@ impl Torture {
         while report.kills < self.kills && !report.is_bad() {
             report.runs += 1;
             // At times so much that the log is brought into the file while steps go on.
-            let load = if dice.one_in(3) { 6_000 } else { 20 };
-            let plan = Plan { seed: dice.next(), jobs: self.jobs, load };
+            let (jobs, load) = if dice.one_in(3) { (self.jobs / 4, 40_000) } else { (self.jobs, 20) };
+            let plan = Plan { seed: dice.next(), jobs, load };
             let of_run = path.join(format!("run-{}", report.runs));
             let mut run = Tortured::new(&of_run, plan, shim.as_ref())?;
             let calm_after = report.kills + 10 + dice.below(30);

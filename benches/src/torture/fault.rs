@@ -100,7 +100,7 @@ impl Deck {
     pub(super) fn deal(&mut self, dice: &mut Dice, shim: bool) -> Round {
         let ms = Duration::from_millis;
         // Often at the start, where the run is opened; at times after a while.
-        let most = dice.pick(&[25, 80, 300].map(ms));
+        let most = dice.pick(&[25, 80, 300, 300, 1_000].map(ms));
         let kill = match dice.below(2) {
             0 if shim => Kill::AtCall(dice.of_all_sizes(13) + 1, dice.below(3), ms(300)),
             _ => Kill::After(dice.time(most)),
