@@ -27,7 +27,7 @@ pub use report::Report;
 use self::{
     dice::Dice,
     fault::{Deck, Round},
-    run::Tortured,
+    run::{Ended, Tortured},
     shim::Shim,
     walk::Plan,
 };
@@ -81,7 +81,7 @@ impl Torture {
                 let calm = report.kills >= self.kills.min(calm_after);
                 let round = if calm { Round::CALM } else { deck.deal(&mut dice, shim.is_some()) };
                 let went = run.round(&round, &mut dice)?;
-                let complete = went.complete;
+                let complete = went.end == Ended::Complete;
                 report.add(&went, run.tally());
                 report.seconds = began.elapsed().as_secs_f64();
                 if said.elapsed() > EVERY {

@@ -2,7 +2,7 @@
 //! what should not be.
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt,
+    fmt::{self, Display},
 };
 
 use jorb::JobId;
@@ -50,7 +50,7 @@ pub(super) enum Wrong {
     /// A start before its time.
     Early,
     /// A row, or a history, that no sequence of steps leaves.
-    WrongRow,
+    ImpossibleRow,
     /// What a damaged file looks like.
     Integrity,
     /// A run that is not complete at its end.
@@ -59,7 +59,7 @@ pub(super) enum Wrong {
     Process,
 }
 
-impl fmt::Display for Wrong {
+impl Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Wrong::CommittedStepRerun => "steps ran again although they were committed",
@@ -75,7 +75,7 @@ impl fmt::Display for Wrong {
             Wrong::Concurrency => "steps were more at once than their state allows",
             Wrong::Rate => "starts were more than their state's rate allows",
             Wrong::Early => "steps started before their time",
-            Wrong::WrongRow => "rows are as no steps leave them",
+            Wrong::ImpossibleRow => "rows are as no steps leave them",
             Wrong::Integrity => "times the file was damaged",
             Wrong::Unfinished => "jobs were left over in a run that said that it was complete",
             Wrong::Process => "processes did not end as they should",
@@ -97,7 +97,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn wrong(&mut self, wrong: Wrong, text: String) {
+    pub(super) fn wrong(&mut self, wrong: Wrong, text: impl Display) {
         *self.wrong.entry(wrong).or_default() += 1;
         if self.texts.len() < 50 {
             self.texts.push(format!("{wrong:?}: {text}"));
@@ -199,10 +199,12 @@ impl Account {
         }
         self.check_number(job, me);
         let Some(fate) = self.fates.get(me) else {
-            return self.tally.wrong(Wrong::WrongRow, format!("nobody makes job {me}, and {step:?} starts"));
+            return self
+                .tally
+                .wrong(Wrong::ImpossibleRow, format!("nobody makes job {me}, and {step:?} starts"));
         };
         let Some(place) = fate.place(at).filter(|place| fate.stands[*place].state == state) else {
-            return self.tally.wrong(Wrong::WrongRow, format!("{step:?} starts, which cannot be"));
+            return self.tally.wrong(Wrong::ImpossibleRow, format!("{step:?} starts, which cannot be"));
         };
         let known = self.jobs.entry(me).or_insert(Known::new(job));
         if place < known.at {

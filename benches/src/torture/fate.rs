@@ -1,5 +1,5 @@
 //! What must become of all jobs, by an interpreter that knows no queue, no clock, no store and no crash.
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use jorb::Status;
 
@@ -55,9 +55,8 @@ impl Fates {
             Fates { seeds: todo.iter().map(|(_, walker)| walker.me).collect(), by_me: HashMap::new() };
         while let Some((start, walker)) = todo.pop() {
             let me = walker.me;
-            if !fates.by_me.contains_key(&me) {
-                let fate = follow(plan, start, walker, &mut todo);
-                fates.by_me.insert(me, fate);
+            if let Entry::Vacant(place) = fates.by_me.entry(me) {
+                place.insert(follow(plan, start, walker, &mut todo));
             }
         }
         fates
@@ -65,10 +64,6 @@ impl Fates {
 
     pub(super) fn get(&self, me: u64) -> Option<&Fate> {
         self.by_me.get(&me)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Fate)> {
-        self.by_me.iter().map(|(me, fate)| (*me, fate))
     }
 }
 

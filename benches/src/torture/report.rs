@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     account::{Tally, Wrong},
     fault::Kind,
-    run::Went,
+    run::{Ended, Went},
 };
 
 /// What came out of it.
@@ -62,9 +62,9 @@ impl Report {
 
     pub(super) fn add(&mut self, went: &Went, tally: &mut Tally) {
         let Tally { steps, steps_rerun, cut_marks, wrong, texts } = std::mem::take(tally);
-        self.kills += u64::from(went.killed);
-        self.kills_at_a_write += u64::from(went.killed && went.at_a_write);
-        self.errors_told += u64::from(went.told);
+        self.kills += u64::from(went.end.is_kill());
+        self.kills_at_a_write += u64::from(went.end == Ended::KilledAtAWrite);
+        self.errors_told += u64::from(went.end == Ended::Told);
         self.steps += steps;
         self.steps_rerun += steps_rerun;
         self.cut_marks += cut_marks;

@@ -2,7 +2,6 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::ExitStatus,
     time::Duration,
 };
 
@@ -40,14 +39,23 @@ pub(super) struct Tortured<'a> {
 }
 
 /// How a round went.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Went {
-    pub(super) killed: bool,
-    pub(super) at_a_write: bool,
-    /// The process said that the disk failed.
-    pub(super) told: bool,
-    pub(super) complete: bool,
+    pub(super) end: Ended,
     pub(super) met: Vec<Kind>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Killed,
+    /// At a change of a file.
+    KilledAtAWrite,
+    /// By saying that the disk fails.
+    Told,
+    Complete,
+    /// In a way that was found wrong.
+    Otherwise,
 }
 
 impl<'a> Tortured<'a> {
@@ -90,7 +98,14 @@ impl<'a> Tortured<'a> {
             self.account.stood_still(from, to);
         }
         self.read_log()?;
-        let killed = status.code().is_none();
+        let end = match status.code() {
+            None if at_a_write => Ended::KilledAtAWrite,
+            None => Ended::Killed,
+            Some(code) if code == End::Disk as i32 => Ended::Told,
+            Some(code) if code == End::Complete as i32 => Ended::Complete,
+            Some(_) => Ended::Otherwise,
+        };
+        let killed = end.is_kill();
         let mut lost = None;
         match round.after.filter(|_| killed) {
             Some(Kind::PowerCut) => {
@@ -103,12 +118,11 @@ impl<'a> Tortured<'a> {
             }
             None => {}
         }
-        let complete = ended(status, End::Complete);
-        self.look(dice, complete, lost);
-        if complete {
+        self.look(dice, end == Ended::Complete, lost);
+        if end == Ended::Complete {
             self.account.complete();
         }
-        Ok(Went { killed, at_a_write, told: ended(status, End::Disk), complete, met })
+        Ok(Went { end, met })
     }
 
     /// What was found.
@@ -162,8 +176,10 @@ impl<'a> Tortured<'a> {
     }
 }
 
-fn ended(status: ExitStatus, how: End) -> bool {
-    status.code() == Some(how as i32)
+impl Ended {
+    pub(super) fn is_kill(self) -> bool {
+        matches!(self, Ended::Killed | Ended::KilledAtAWrite)
+    }
 }
 
 /// What the run's processes take for the time. It never goes faster than time does: what a clock that is put forward

@@ -139,7 +139,7 @@ mod tests {
             let file = self.file();
             let mut sh = Command::new("sh");
             sh.env("LC_ALL", "C").args(["-c", program]).arg(&file);
-            self.shim.preload(&mut sh, &file, &self.books.next().to_owned());
+            self.shim.preload(&mut sh, &file, self.books.next());
             let output = sh.output().unwrap();
             assert_eq!(self.shim.get(Word::Loaded).unwrap(), 1);
             output
@@ -217,10 +217,12 @@ mod tests {
         }
     }
 
+    /// In 2001.
+    const TIME: u64 = 1_000_000_000_000_000_000;
+
     #[test]
     fn the_clock_stands_or_runs() {
         let Some(mut bench) = Bench::new() else { return };
-        const TIME: u64 = 1_000_000_000_000_000_000;
         bench.shim.set_clock(TIME, true).unwrap();
         assert_eq!(bench.sh("exec date +%s%N").stdout, b"1000000000000000000\n");
         bench.shim.set_clock(TIME, false).unwrap();

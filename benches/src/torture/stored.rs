@@ -46,8 +46,17 @@ pub(super) struct StoredJob {
     pub(super) load: usize,
     /// The state's fields.
     pub(super) data: Option<String>,
-    /// Attempt, from and to of each move; and how many errors are told. Only if it was asked for.
-    pub(super) story: Option<(Vec<(u32, String, String)>, u64)>,
+    /// Only if it was asked for.
+    pub(super) story: Option<StoredStory>,
+}
+
+/// A history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredStory {
+    /// Attempt, from and to of each move.
+    pub(super) lines: Vec<(u32, String, String)>,
+    /// How many errors are told.
+    pub(super) errors: u64,
 }
 
 /// Reads the run at `file` by way of a copy at `copy`: opening it would change it. Nothing when there is no run yet.
@@ -73,9 +82,10 @@ pub(super) fn read(
     let all = (|| {
         let records = Store::<Walk>::page(&mut store, JobId(0), usize::MAX)?;
         books(&mut store, &header, &records, &mut broken)?;
-        let stories = |record: &Record<Walk>| match with_story(record.job.id) {
-            true => Store::<Walk>::story(&mut store, record.job.id).map(Some),
-            false => Ok(None),
+        let mut story = |id| Store::<Walk>::story(&mut store, id);
+        let stories = |record: &Record<Walk>| {
+            let id = record.job.id;
+            with_story(id).then(|| story(id)).transpose()
         };
         let stories: Vec<_> = records.iter().map(stories).collect::<Result<_, Error>>()?;
         Ok::<_, Error>((records, stories))
@@ -196,7 +206,7 @@ fn job(record: &Record<Walk>, story: Option<Story>) -> Result<StoredJob, String>
     };
     let told = |story: Story| {
         let line = |line: &jorb::store::Line| (line.attempt, line.from.to_string(), line.to.to_string());
-        (story.lines.iter().map(line).collect(), story.errors.len() as u64)
+        StoredStory { lines: story.lines.iter().map(line).collect(), errors: story.errors.len() as u64 }
     };
     Ok(StoredJob {
         id: job.id,

@@ -6,7 +6,7 @@ use jorb::JobId;
 use super::{
     super::{
         fate::Fate,
-        stored::{Stored, StoredJob},
+        stored::{Stored, StoredJob, StoredStory},
     },
     Account, Known, Wrong, beyond,
 };
@@ -18,7 +18,7 @@ impl Account {
         let empty = Stored::default();
         let stored = stored.unwrap_or(&empty);
         for text in &stored.broken {
-            self.tally.wrong(Wrong::Integrity, text.clone());
+            self.tally.wrong(Wrong::Integrity, text);
         }
         self.looks += 1;
         if !stored.seeded {
@@ -77,7 +77,7 @@ impl Account {
             self.tally.wrong(Wrong::Unfinished, text);
         }
         if !self.seeded {
-            self.tally.wrong(Wrong::Unfinished, "the run has no jobs".into());
+            self.tally.wrong(Wrong::Unfinished, "the run has no jobs");
         }
     }
 
@@ -89,10 +89,10 @@ impl Account {
     /// A row reads as it must at its place.
     fn check_row(&mut self, job: &StoredJob) {
         let Some(fate) = self.fates.get(job.me) else {
-            return self.tally.wrong(Wrong::WrongRow, format!("nobody makes {job:?}"));
+            return self.tally.wrong(Wrong::ImpossibleRow, format!("nobody makes {job:?}"));
         };
         let Some(place) = fate.place(job.at) else {
-            return self.tally.wrong(Wrong::WrongRow, format!("{job:?} cannot be"));
+            return self.tally.wrong(Wrong::ImpossibleRow, format!("{job:?} cannot be"));
         };
         let stand = &fate.stands[place];
         let (is, must) = (
@@ -100,11 +100,11 @@ impl Account {
             (stand.state, stand.status, stand.errors, stand.kicked as u64, self.plan.load),
         );
         if is != must {
-            self.tally.wrong(Wrong::WrongRow, format!("{job:?} must read {stand:?}"));
+            self.tally.wrong(Wrong::ImpossibleRow, format!("{job:?} must read {stand:?}"));
         }
         let data = (job.state == "Thread").then(|| format!("{{\"of\":{}}}", job.me));
         if job.data != data {
-            self.tally.wrong(Wrong::WrongRow, format!("{job:?} must have the fields {data:?}"));
+            self.tally.wrong(Wrong::ImpossibleRow, format!("{job:?} must have the fields {data:?}"));
         }
         if let Some(text) = job.story.as_ref().and_then(|story| wrong_story(job, story, fate)) {
             self.tally.wrong(Wrong::NotAtomic, text);
@@ -173,7 +173,7 @@ impl Account {
         for job in jobs {
             let Some((parent, n)) = job.parent else {
                 if !seeds.contains(&job.me) {
-                    self.tally.wrong(Wrong::WrongRow, format!("{job:?} has no parent"));
+                    self.tally.wrong(Wrong::ImpossibleRow, format!("{job:?} has no parent"));
                 }
                 continue;
             };
@@ -194,8 +194,8 @@ impl Account {
 }
 
 /// A history and its errors are as long as the row says, and say the same.
-fn wrong_story(job: &StoredJob, story: &(Vec<(u32, String, String)>, u64), fate: &Fate) -> Option<String> {
-    let (lines, errors) = story;
+fn wrong_story(job: &StoredJob, story: &StoredStory, fate: &Fate) -> Option<String> {
+    let StoredStory { lines, errors } = story;
     let moves = fate.moves.iter().take(usize::try_from(job.at.step).ok()?);
     let same = moves.clone().count() == lines.len()
         && moves
