@@ -243,44 +243,49 @@ fn last_line(file: &Path) -> String {
     text.lines().last().unwrap_or_default().to_owned()
 }
 
-/// Files of a run that cannot be written. Whom permissions do not stop, the shim does.
+/// A run whose files cannot be written. Whom permissions do not stop, the shim does.
 struct Locked {
-    files: Vec<(PathBuf, Permissions, Vec<u8>)>,
+    run: PathBuf,
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Locked {
     /// Nothing when there is no run yet.
     fn new(run: &Path, shim: Option<&Shim>) -> io::Result<Option<Self>> {
-        let all = files(run);
-        if !all[0].exists() || shim.is_none() && rustix::process::geteuid().is_root() {
+        if !run.exists() || shim.is_none() && rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let mut locked = Vec::new();
-        for file in all.into_iter().filter(|file| file.exists()) {
-            let before = fs::metadata(&file)?.permissions();
-            fs::set_permissions(&file, Permissions::from_mode(0o444))?;
-            let bytes = fs::read(&file)?;
-            locked.push((file, before, bytes));
-        }
+        let there = files(run).into_iter().filter(|file| file.exists());
+        let files =
+            there.map(|file| fs::read(&file).map(|bytes| (file, bytes))).collect::<io::Result<_>>()?;
+        let locked = Locked { run: run.to_owned(), files };
+        locked.set_mode(0o444)?;
         if let Some(shim) = shim {
             shim.set(Word::Deny, 1)?;
         }
-        Ok(Some(Locked { files: locked }))
+        Ok(Some(locked))
     }
 
     /// Says what was changed all the same.
     fn unlock(self) -> io::Result<Option<String>> {
-        for (file, before, bytes) in self.files {
-            let now = match fs::read(&file) {
-                Ok(now) => Some(now),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        self.set_mode(0o644)?;
+        for (file, bytes) in self.files {
+            let same = match fs::read(&file) {
+                Ok(now) => now == bytes,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => false,
                 Err(e) => return Err(e),
             };
-            if now != Some(bytes) {
+            if !same {
                 return Ok(Some(format!("{} was read-only and has changed", file.display())));
             }
-            fs::set_permissions(file, before)?;
         }
         Ok(None)
+    }
+
+    /// Of all files: SQLite makes the index of the log with the permissions that the run has just then.
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let all = files(&self.run).into_iter().chain([beside(&self.run, "-shm")]);
+        all.filter(|file| file.exists())
+            .try_for_each(|file| fs::set_permissions(file, Permissions::from_mode(mode)))
     }
 }
