@@ -213,10 +213,7 @@ impl<W: Workflow> Core<W> {
 
     /// A slot of `state` hands over what it did, and asks what to do next: the next step, if one may start now.
     pub(super) fn next(&self, state: StateId<W>, done: Option<Done<W>>) -> Pull<W> {
-        let (now, ended) = match &done {
-            Some(done) => (done.ended, true),
-            None => (self.clock.nanos(), false),
-        };
+        let ended = done.as_ref().map(|done| done.ended);
         let mut inner = self.lock();
         let inner = &mut *inner;
         if let Some(done) = done {
@@ -225,9 +222,9 @@ impl<W: Workflow> Core<W> {
         if inner.ending.is_some() {
             return Pull::Retire;
         }
-        let limited = inner.lines[state.index()].limiter.is_some();
         // A limiter must not think that a start was earlier than it is.
-        let now = if ended && limited { self.clock.nanos() } else { now };
+        let limited = inner.lines[state.index()].limiter.is_some();
+        let now = ended.filter(|_| !limited).unwrap_or_else(|| self.clock.nanos());
         let next = inner.next(state, now);
         inner.ask(state, now, self);
         self.want_loads(inner);
