@@ -83,30 +83,39 @@ impl Checkpoints {
     pub(super) fn after_commit(&mut self, conn: &Connection) {
         let Ok(log) = std::fs::metadata(&self.log) else { return };
         if log.len() >= self.most {
-            let _idle = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            warn(conn.busy_timeout(Duration::ZERO).map_err(Fail::from));
-            let log_now = warn(checkpoint(conn, "TRUNCATE"));
-            warn(conn.busy_timeout(super::open::PATIENCE).map_err(Fail::from));
-            let emptied = log_now.is_some_and(|log| !log.busy);
-            self.most = if emptied { self.limit } else { log.len() + self.limit };
+            self.cut(conn, log.len());
         } else if log.len() >= self.limit / (MOST / BEGIN) {
-            self.begin_anew(conn);
+            self.begin_anew(conn, log.len());
         }
     }
 
     /// Brings the log into the file when enough is in it.
-    fn begin_anew(&self, conn: &Connection) {
+    fn begin_anew(&mut self, conn: &Connection, bytes: u64) {
         let Some(Log { frames, done, .. }) = warn(checkpoint(conn, "NOOP")) else { return };
         let begin = self.limit / (MOST / BEGIN) / FRAME;
         if frames < begin || self.called.load(Acquire) {
             return;
         }
-        if frames - done <= begin / 2 {
-            warn(checkpoint(conn, "PASSIVE"));
-        } else if let Some(begin) = &self.begin {
+        if bytes >= self.limit && frames * FRAME < self.limit {
+            // Somebody who read has made it long, and it was begun anew since then.
+            self.cut(conn, bytes);
+        } else if frames - done > begin / 2 {
             self.called.store(true, Release);
-            let _ = begin.try_send(()); // it has nothing to do, or its thread is gone
+            // If that cannot be sent, the thread has ended.
+            let _ = self.begin.as_ref().map(|begin| begin.try_send(()));
+        } else {
+            warn(checkpoint(conn, "PASSIVE"));
         }
+    }
+
+    /// Empties the log of so many bytes, and gives its space back, unless somebody reads.
+    fn cut(&mut self, conn: &Connection, bytes: u64) {
+        let _idle = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        warn(conn.busy_timeout(Duration::ZERO).map_err(Fail::from));
+        let log = warn(checkpoint(conn, "TRUNCATE"));
+        warn(conn.busy_timeout(super::open::PATIENCE).map_err(Fail::from));
+        let emptied = log.is_some_and(|log| !log.busy);
+        self.most = if emptied { self.limit } else { bytes + self.limit };
     }
 }
 
