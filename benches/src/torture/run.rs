@@ -203,7 +203,7 @@ impl Clock {
 
     fn begin(&mut self, shim: &Shim, what: Option<Kind>, dice: &mut Dice) -> io::Result<()> {
         if what == Some(Kind::ClockSetBack) {
-            let most = dice.pick(&[1, 60, 3_600, 100_000].map(Duration::from_secs));
+            let most = dice.pick(&[1, 60, 3_600, 86_400].map(Duration::from_secs));
             self.back += u64::try_from(dice.time(most).as_nanos()).map_err(io::Error::other)?;
         }
         let stands = what == Some(Kind::ClockStopped);
