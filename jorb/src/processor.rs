@@ -159,6 +159,10 @@ impl<W: Workflow> Processor<W> {
     /// is as the last commit left it.
     pub async fn exec(&mut self, run: &mut Run<W>) -> Result<Summary, Error> {
         let started = tokio::time::Instant::now();
+        // A step of which an earlier processor has only lost sight must not run twice at a time.
+        let threads = run.threads.clone();
+        threads.close();
+        threads.wait().await;
         let overall = run.overall()?;
         let (store, header) = run.take()?;
         let (form, seed) = (store.form(), self.seed.unwrap_or_else(|| header.run.as_u64_pair().1));
@@ -184,8 +188,14 @@ impl<W: Workflow> Processor<W> {
         let clock = self.clock.unwrap_or_else(Clock::system).no_earlier_than(header.next.time);
         let policies: Vec<_> = W::STATES.iter().map(|s| s.policy).collect();
         let core = Core::new(header, clock, form, &policies, self.bounds);
-        let shared =
-            Arc::new(Shared { core, app: self.app.clone(), overall: Arc::new(overall), run: id, seed });
+        let shared = Arc::new(Shared {
+            core,
+            app: self.app.clone(),
+            overall: Arc::new(overall),
+            run: id,
+            seed,
+            threads,
+        });
         let _open = self.desk.open(&shared);
         shared.core.resume(moving);
         let eager = lock(&self.audience).begin();

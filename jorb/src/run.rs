@@ -1,6 +1,7 @@
 //! A run: a group of jobs with one overall context, in a store.
 use std::{collections::HashSet, time::Duration};
 
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
@@ -37,6 +38,8 @@ pub struct Run<W: Workflow> {
     header: Header<W>,
     /// A processor has closed the store: it is opened again when it is needed again.
     closed: bool,
+    /// Those of plain functions, which nobody can drop: they may outlive the processor that waited for them.
+    pub(crate) threads: TaskTracker,
 }
 
 impl<W: Workflow> Run<W> {
@@ -65,7 +68,7 @@ impl<W: Workflow> Run<W> {
             store.clear()?;
             header = Header::new(header.run, header.created);
         }
-        Ok(Run { store: Some(store), header, closed: false })
+        Ok(Run { store: Some(store), header, closed: false, threads: TaskTracker::new() })
     }
 
     /// Fills a new run, all or nothing; does nothing when the run was seeded before. Says whether it did.

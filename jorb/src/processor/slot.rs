@@ -2,7 +2,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{select, task::coop, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub(super) struct Shared<W: Workflow> {
     pub(super) overall: Arc<W::Overall>,
     pub(super) run: Uuid,
     pub(super) seed: u64,
+    /// Of plain functions.
+    pub(super) threads: TaskTracker,
 }
 
 /// Runs steps of `state` until the run ends.
@@ -168,7 +170,7 @@ impl<W: Workflow> Bench<'_, W> {
             let outcome = run(state, &mut cx).await;
             Gave::Outcome(outcome, cx.job)
         }));
-        let mut thread = tokio::task::spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
+        let mut thread = self.shared.threads.spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
         let joined = |joined: Result<Result<Gave<W>, String>, tokio::task::JoinError>| match joined {
             Ok(gave) => gave.unwrap_or_else(Gave::Broke),
             Err(_) => Gave::Stopped, // the runtime shuts down

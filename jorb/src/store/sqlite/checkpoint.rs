@@ -61,10 +61,8 @@ impl Checkpoints {
         };
         let thread = std::thread::Builder::new().name("jorb-checkpoint".into()).spawn(work);
         let thread = thread.map_err(crate::Error::disk(path, "start a thread"))?;
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
         Ok(Checkpoints {
-            log: log.into(),
+            log: log_of(path),
             limit: MOST,
             most: MOST,
             busy,
@@ -142,16 +140,23 @@ pub(super) fn fold(conn: Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// The log after a checkpoint.
-struct Log {
+pub(super) struct Log {
     /// Somebody kept it from being brought in as far as was asked for.
     busy: bool,
     /// Pages in it.
-    frames: u64,
+    pub(super) frames: u64,
     /// How many of them are in the file.
-    done: u64,
+    pub(super) done: u64,
 }
 
-fn checkpoint(conn: &Connection, how: &str) -> Result<Log, Fail> {
+/// Where the log of the run at `path` is.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+pub(super) fn checkpoint(conn: &Connection, how: &str) -> Result<Log, Fail> {
     let log = |row: &Row<'_>| {
         let count = |n: i64| u64::try_from(n).unwrap_or(0); // -1 without a log
         Ok(Log { busy: row.get(0)?, frames: count(row.get(1)?), done: count(row.get(2)?) })

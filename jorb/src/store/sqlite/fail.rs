@@ -26,6 +26,11 @@ impl From<Error> for Fail {
 }
 
 impl Fail {
+    /// It has this extended code of SQLite.
+    pub(super) fn is(&self, code: i32) -> bool {
+        matches!(self, Fail::Sqlite(e) if e.sqlite_error().is_some_and(|e| e.extended_code == code))
+    }
+
     /// The error for whoever called the store.
     pub(super) fn on(self, path: &Path, doing: &'static str) -> Error {
         let damaged = |reason| Error::Damaged { path: path.to_owned(), reason };

@@ -1,15 +1,16 @@
 //! Opening, which refuses what is not a run of this workflow before it changes anything.
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi, params};
 use uuid::Uuid;
 
 use super::{
     Driven, Open,
-    checkpoint::Checkpoints,
+    checkpoint::{Checkpoints, checkpoint, log_of},
     fail::Fail,
     overview::Overview,
     row::natural,
@@ -54,7 +55,16 @@ pub(super) fn reader(path: &Path) -> Result<(PathBuf, Connection), Error> {
         }
         Ok((conn, new))
     };
-    let (conn, new) = connect().map_err(|fail: Fail| fail.on(&path, "open it"))?;
+    let (conn, new) = connect()
+        .or_else(|fail: Fail| {
+            if !fail.is(ffi::SQLITE_READONLY_ROLLBACK) {
+                return Err(fail);
+            }
+            // Somebody was cut while closing it: SQLite takes back what is half done when it may write.
+            is_new(&self::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)?;
+            connect()
+        })
+        .map_err(|fail| fail.on(&path, "open it"))?;
     if new { Err(no_run()) } else { Ok((path, conn)) }
 }
 
@@ -88,6 +98,7 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
         let why = "SQLite cannot keep a write-ahead log on this filesystem";
         return Err(Error::disk(path, "open it for writing")(why).into());
     }
+    secure(path, &conn)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are made elsewhere.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -103,6 +114,18 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
     let open = Open { conn, states, overview, keys: None, driven };
     let header = header(&open)?;
     Ok((open, header))
+}
+
+/// A process that was killed may have written a commit and not synced it. Steps start on it, so it must survive a cut of the
+/// power from now on.
+fn secure(path: &Path, conn: &Connection) -> Result<(), Fail> {
+    let log = checkpoint(conn, "PASSIVE")?;
+    if log.done < log.frames {
+        // Somebody reads, so it stays in the log for now.
+        let file = File::open(log_of(path)).and_then(|log| log.sync_all());
+        file.map_err(Error::disk(path, "sync its log"))?;
+    }
+    Ok(())
 }
 
 /// Of what is read again and again: the inner pages of trees, and the jobs that move.
