@@ -1,9 +1,11 @@
 //! What an operator sees: jobs, one job, counts, the report.
-use jorb::{Error, MemoryStore, Run, Shown, SqliteStore, Status};
+use std::time::Duration;
+
+use jorb::{Error, MemoryStore, Processor, Run, Shown, SqliteStore, Status, store::Batch};
 use jorb_tests::{
-    spy::Spy,
+    spy::{Spy, Watch, disk_full},
     stores::Kind,
-    web::{Page, Pages, drive, pages, run, seed},
+    web::{Page, Pages, Web, drive, pages, run, seed},
 };
 
 const URLS: [&str; 6] = ["root", "good", "bad1", "bad2", "gone1", "later"];
@@ -155,4 +157,70 @@ async fn a_run_can_be_looked_at_while_it_is_driven() {
     let mut looked = Run::<Pages>::read(SqliteStore::at(&path)).unwrap();
     assert!(looked.redrive().retry().is_err(), "it is open to be read");
     assert_eq!(ids(driven.jobs().status(Shown::Parked)), [2, 3]);
+}
+
+/// Fails at the commit of this number, and at all later ones.
+struct FailsAt(usize);
+
+impl Watch<Pages> for FailsAt {
+    fn before(&mut self, _: &Batch<Pages>) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(1).ok_or_else(disk_full)?;
+        Ok(())
+    }
+}
+
+/// Wherever a run stopped, with jobs that are fresh, under way, in line, delayed, held, parked and ended: what a filter
+/// finds in the places of a store is what looking at all jobs finds, and no job is met twice.
+#[tokio::test]
+async fn every_filter_agrees_with_a_look_at_all_jobs() {
+    let mut seen = [0; Shown::ALL.len()];
+    for kind in Kind::ALL {
+        for (commits, hold) in (1..=8).flat_map(|commits| [(commits, false), (commits, true)]) {
+            let folder = tempfile::tempdir().unwrap();
+            let urls: Vec<String> =
+                (0..9).map(|n| format!("{}{n}", ["root", "bad", "good"][n % 3])).collect();
+            // A run that is not held would wait for its delayed jobs.
+            let more: &[&str] = if hold { &["later", "gone1", "later"] } else { &["gone1"] };
+            let urls: Vec<&str> = urls.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            let store = Spy::watched(kind.at(folder.path()), FailsAt(commits));
+            let mut pages = Run::open(store.clone()).unwrap();
+            if pages.seed((), |jobs| jobs.extend(urls.iter().map(|url| seed(url)))).is_ok() && hold {
+                let _ = pages.set_held("Parse", true);
+            }
+            let _ = pages.add(seed("good"));
+            let web = Web { refuses: true, slow: Duration::ZERO };
+            let _ = Processor::new(web).exec(&mut pages).await;
+            drop(pages);
+
+            store.watch().0 = usize::MAX;
+            let mut pages = Run::open(store).unwrap();
+            let what = format!("{kind:?}, {commits} commits, held: {hold}");
+            agree(&mut pages, &mut seen, &what);
+            pages.set_held("Parse", false).unwrap();
+            agree(&mut pages, &mut seen, &what);
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 0), "{seen:?}");
+}
+
+fn agree(pages: &mut Run<Pages>, seen: &mut [usize], what: &str) {
+    let all: Vec<_> = pages.jobs().into_iter().map(|job| job.unwrap()).collect();
+    for state in [None, Some("Fetch"), Some("Parse"), Some("Done"), Some("Gone")] {
+        for status in [None].into_iter().chain(Shown::ALL.map(Some)) {
+            let fits = |job: &&jorb::Job<Pages>| {
+                state.is_none_or(|state| state == job.state_name())
+                    && status.is_none_or(|status| status == job.status())
+            };
+            let expected: Vec<u64> = all.iter().filter(fits).map(|job| job.id().0).collect();
+            let mut jobs = pages.jobs();
+            if let Some(state) = state {
+                jobs = jobs.state(state).unwrap();
+            }
+            if let Some(status) = status {
+                jobs = jobs.status(status);
+                seen[status as usize] += expected.len();
+            }
+            assert_eq!(ids(jobs), expected, "{what}, {state:?} {status:?}");
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Walk<W: Workflow> {
     filter: Filter<W>,
     held: Vec<StateId<W>>,
     now: Timestamp,
-    /// Jobs that were changed by this commit or a later one are not met in a line.
+    /// Jobs that were changed by this commit or a later one are not met, but by number.
     fence: u64,
     page: VecDeque<Record<W>>,
     source: Source<W>,
@@ -44,10 +44,9 @@ pub(super) struct Walk<W: Workflow> {
 
 /// Where the next page comes from.
 enum Source<W: Workflow> {
-    /// The lines of these states and this status, each in the order of its turns.
-    Lines {
-        states: VecDeque<StateId<W>>,
-        status: Status,
+    /// Where jobs of these states stand, one place after the other.
+    Places {
+        places: VecDeque<Place<W>>,
         after: Option<Turn>,
     },
     /// All jobs, by id.
@@ -58,27 +57,51 @@ enum Source<W: Workflow> {
     Nowhere,
 }
 
-/// Jobs that ended or are parked are found in their lines; for others, all are looked at.
-fn source<W: Workflow>(filter: &Filter<W>) -> Source<W> {
-    let ends = |state: &StateId<W>| state.spec().terminal();
-    let status = match (filter.status, filter.state) {
-        (Some(Shown::Parked), _) => Status::Parked,
-        (Some(Shown::Ended), _) => Status::Ended,
-        (None, Some(state)) if ends(&state) => Status::Ended,
-        _ => return Source::All { from: JobId(0) },
+enum Place<W: Workflow> {
+    /// Jobs that move, of any state: no more than the engine has in memory.
+    Moving,
+    /// Those of a state and a status that do not move, in the order of their turns.
+    Line(StateId<W>, Status),
+    /// Those that were seeded and not looked at since, of any state: by id, from here until before there.
+    Fresh(JobId, JobId),
+}
+
+/// All jobs are only looked at if neither a state nor a status is asked for.
+fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
+    if (filter.state, filter.status) == (None, None) {
+        return Source::All { from: JobId(0) };
+    }
+    let mut states: Vec<_> = match filter.state {
+        Some(state) => vec![state],
+        None => StateId::all().collect(),
     };
-    let lines = match filter.state {
-        Some(state) => VecDeque::from([state]),
-        None => StateId::all().filter(|state| ends(state) == (status == Status::Ended)).collect(),
-    };
-    Source::Lines { states: lines, status, after: None }
+    let waits = |shown: Shown| !matches!(shown, Shown::Parked | Shown::Ended);
+    if filter.status.is_some_and(waits) {
+        states.retain(|state| header.held.contains(state) == (filter.status == Some(Shown::Held)));
+    }
+    let (ends, goes_on): (Vec<_>, Vec<_>) = states.into_iter().partition(|state| state.spec().terminal());
+    let mut places = VecDeque::new();
+    if filter.status.is_none_or(waits) && !goes_on.is_empty() {
+        places.push_back(Place::Moving);
+        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Ready)));
+        if goes_on.iter().any(|state| header.fresh.by_state[state.index()] > 0) {
+            places.push_back(Place::Fresh(JobId(header.fresh.next), JobId(header.fresh.end)));
+        }
+    }
+    if filter.status.is_none_or(|shown| shown == Shown::Parked) {
+        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Parked)));
+    }
+    if filter.status.is_none_or(|shown| shown == Shown::Ended) {
+        places.extend(ends.iter().map(|state| Place::Line(*state, Status::Ended)));
+    }
+    Source::Places { places, after: None }
 }
 
 impl<W: Workflow> Walk<W> {
     pub(super) fn new(filter: Filter<W>, header: &Header<W>) -> Self {
         let source = match filter.job {
             Some(job) => Source::One(job),
-            None => source(&filter),
+            None => source(&filter, header),
         };
         let source = if filter.limit == 0 { Source::Nowhere } else { source };
         Walk {
@@ -150,15 +173,34 @@ impl<W: Workflow> Walk<W> {
                 }
                 Ok(page)
             }
-            Source::Lines { states, status, after } => {
-                let Some(&state) = states.front() else {
+            Source::Places { places, after } => {
+                let Some(place) = places.pop_front() else {
                     self.source = Source::Nowhere;
                     return Ok(Vec::new());
                 };
-                let mut page = store.line(state, *status, *after, PAGE)?;
-                *after = page.last().map(Record::turn);
-                if page.is_empty() {
-                    states.pop_front();
+                let (mut page, rest) = match place {
+                    Place::Moving => (store.moving()?, None),
+                    Place::Line(state, status) => {
+                        // Jobs whose time has not come stand behind all others.
+                        let delayed = self.filter.status == Some(Shown::Delayed);
+                        let come = delayed.then_some(Turn { ready_at: self.now, seq: u64::MAX });
+                        let mut page = store.line(state, status, after.or(come), PAGE)?;
+                        *after = page.last().map(Record::turn);
+                        if self.filter.status == Some(Shown::Ready) {
+                            page.retain(|record| record.job.ready_at <= self.now);
+                        }
+                        (page, Some(place))
+                    }
+                    Place::Fresh(from, end) => {
+                        let mut page = store.page(from, PAGE)?;
+                        page.retain(|record| record.job.id < end);
+                        let rest = page.last().map(|last| Place::Fresh(JobId(last.job.id.0 + 1), end));
+                        (page, rest)
+                    }
+                };
+                match rest {
+                    Some(rest) if !page.is_empty() => places.push_front(rest),
+                    _ => *after = None,
                 }
                 page.retain(|record| record.seq < self.fence);
                 Ok(page)

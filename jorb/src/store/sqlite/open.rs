@@ -129,7 +129,7 @@ fn secure(path: &Path, conn: &Connection) -> Result<(), Fail> {
 }
 
 /// Of what is read again and again: the inner pages of trees, and the jobs that move.
-const CACHE_KIB: i32 = 64 * 1024;
+const CACHE_KIB: i32 = 32 * 1024;
 
 fn open_to_read<W: Workflow>(path: &Path, conn: Connection) -> Result<(Open, Header<W>), Fail> {
     // All that is said is of one moment.
