@@ -1,6 +1,11 @@
 //! How states and contexts are written for a store, and read back.
-use std::{any::type_name, fmt, sync::Arc};
+use std::{
+    any::type_name,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
+use memchr::memmem::Finder;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{State, StateId, Workflow};
@@ -64,11 +69,14 @@ pub struct Unreadable {
     pub(crate) reason: String,
 }
 
+/// What JSON loses is written so. Made once: that takes longer than to search a short text.
+static NULL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("null"));
+
 /// Writes a value as JSON, or says which of its fields JSON cannot hold.
 pub fn write<T: Serialize>(value: &T) -> Result<String, Unwritable> {
     match serde_json::to_string(value) {
         // Whatever is lost on the way is written as `null`, so most values need no second look.
-        Ok(text) if memchr::memmem::find(text.as_bytes(), b"null").is_none() => Ok(text),
+        Ok(text) if NULL.find(text.as_bytes()).is_none() => Ok(text),
         Ok(text) => lossless::check(value).map(|()| text),
         Err(e) => {
             let of_no_field = |e: serde_json::Error| Unwritable {
