@@ -1,0 +1,232 @@
+//! What a limiter promises: no window of time sees more starts than burst and rate allow, whatever happens in between;
+//! and whoever waits as he is told gets his permit.
+use std::time::Duration;
+
+use proptest::{
+    collection::vec,
+    prelude::{Strategy, any, proptest},
+    test_runner::{Config, RngAlgorithm, RngSeed},
+};
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+const START: u64 = 1_000_000 * MS;
+/// As `core::LEAD`.
+const LEAD: u64 = 20 * MS;
+
+/// When each of `n` starts happens, for a caller that waits as it is told.
+fn starts(limiter: &mut Limiter, mut now: u64, n: usize) -> Vec<u64> {
+    let mut starts = Vec::new();
+    while starts.len() < n {
+        match limiter.take(now) {
+            Ok(()) => starts.push((now - START) / MS),
+            Err(until) => {
+                assert!(until > now);
+                now = until;
+            }
+        }
+    }
+    starts
+}
+
+#[test]
+fn starts_follow_the_rate_and_a_burst_catches_up() {
+    let mut limiter = Limiter::new(Rate::literal("10/s"), None);
+    assert_eq!(starts(&mut limiter, START, 4), [0, 100, 200, 300]);
+    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(3));
+    assert_eq!(starts(&mut limiter, START, 5), [0, 0, 0, 100, 200]);
+    assert_eq!(starts(&mut limiter, START + 10_000 * MS, 4), [10_000, 10_000, 10_000, 10_100]);
+}
+
+#[test]
+fn fast_rates_have_a_burst_of_5_ms() {
+    assert_eq!(default_burst(Rate::literal("20000/s")), 100);
+    assert_eq!(Limiter::new(Rate::literal("10/s"), None).tolerance, 0);
+}
+
+#[test]
+fn a_pause_is_obeyed_and_leaves_no_burst() {
+    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(3));
+    limiter.pause(START + 500 * MS);
+    assert_eq!(starts(&mut limiter, START, 3), [500, 600, 700]);
+}
+
+#[test]
+fn what_is_saved_goes_on_where_it_was() {
+    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(2));
+    starts(&mut limiter, START, 2);
+    let mut next = Limiter::new(Rate::literal("10/s"), Some(2));
+    next.restore(limiter.due(0).unwrap(), START + 10 * MS);
+    assert_eq!(starts(&mut next, START + 10 * MS, 2), [100, 200]);
+    let mut set_back = Limiter::new(Rate::literal("10/s"), Some(2));
+    set_back.restore(Timestamp(9_000_000), START);
+    assert_eq!(starts(&mut set_back, START, 1), [100]);
+    let mut drained = Limiter::new(Rate::literal("10/s"), Some(2));
+    drained.drain(START);
+    assert_eq!(starts(&mut drained, START, 2), [100, 200]);
+}
+
+/// What may happen to the limiter of a state. Times are in intervals of its rate, and thousandths of them.
+#[derive(Debug, Clone)]
+enum Event {
+    /// Somebody wants to start; a slow start is saved first, which takes so many milliseconds each time.
+    Start { saving: [u64; 2] },
+    /// Time goes on.
+    Wait { thousandths: u64 },
+    /// Somebody waits as long as he is told, and starts.
+    Patient { saving: [u64; 2] },
+    /// A service asks for a pause.
+    Pause { thousandths: u64 },
+    /// The process stops, and another one goes on.
+    Stop { thousandths: u64 },
+    /// The process dies, between saving a permit and its use if `saved`, and another one goes on.
+    Crash { thousandths: u64, saved: bool },
+}
+
+impl Event {
+    /// One of all, simple ones for small numbers.
+    fn of(n: u32) -> Self {
+        let (kind, n) = (n % 16, u64::from(n / 16));
+        let saving = [[0, 0, 1, 19, 21, 300, 40_000][(n % 7) as usize], n % 3 * 9];
+        let thousandths = [n % 500, n % 1_000, n % 3_000, n % 20_000][(n / 20_000 % 4) as usize];
+        match kind {
+            0..6 => Event::Start { saving },
+            6..9 => Event::Wait { thousandths },
+            9..12 => Event::Patient { saving },
+            12 => Event::Pause { thousandths },
+            13 => Event::Stop { thousandths },
+            _ => Event::Crash { thousandths, saved: n % 2 == 0 },
+        }
+    }
+}
+
+/// A state's limiter in one process after the other, used as the engine does.
+struct User {
+    rate: Rate,
+    burst: Option<u32>,
+    limiter: Limiter,
+    now: u64,
+    /// What the store has.
+    saved: Option<Timestamp>,
+    starts: Vec<u64>,
+    /// No start before, said a service to this process.
+    paused: u64,
+}
+
+impl User {
+    fn happens(&mut self, event: &Event) {
+        match *event {
+            Event::Start { saving } => drop(self.start(saving)),
+            Event::Wait { thousandths } => self.wait(thousandths),
+            Event::Patient { saving } => self.patient(saving),
+            Event::Pause { thousandths } => {
+                let until = self.now + self.limiter.interval / 1_000 * thousandths;
+                self.limiter.pause(until);
+                self.paused = self.paused.max(until);
+            }
+            Event::Stop { thousandths } => {
+                self.saved = self.limiter.due(0).or(self.saved);
+                self.reopen(thousandths, true);
+            }
+            Event::Crash { thousandths, saved } => {
+                if saved && self.limiter.is_slow() && self.limiter.take(self.now).is_ok() {
+                    self.saved = self.limiter.due(LEAD);
+                }
+                self.reopen(thousandths, false);
+            }
+        }
+    }
+
+    fn wait(&mut self, thousandths: u64) {
+        self.now += self.limiter.interval / 1_000 * thousandths + thousandths % 7;
+    }
+
+    /// As `Core::next` and `Core::starts`; says when to come again.
+    fn start(&mut self, saving: [u64; 2]) -> Result<(), u64> {
+        self.limiter.take(self.now)?;
+        assert!(self.now >= self.paused, "a start in a pause");
+        if self.limiter.is_slow() {
+            let mut taken = self.now;
+            for took in saving {
+                self.saved = self.limiter.due(LEAD);
+                self.now += took * MS;
+                let late = self.now - taken;
+                self.limiter.shift(late);
+                if late <= LEAD {
+                    break;
+                }
+                taken = self.now;
+            }
+        }
+        self.starts.push(self.now);
+        Ok(())
+    }
+
+    fn patient(&mut self, saving: [u64; 2]) {
+        if let Err(until) = self.start(saving) {
+            let latest = self.paused.max(self.now + self.limiter.interval + MS);
+            assert!(until > self.now && until <= latest, "told to wait {} ns", until - self.now);
+            self.now = until;
+            assert_eq!(self.start(saving), Ok(()), "whoever waits as he is told gets his permit");
+        }
+    }
+
+    /// As `Core::new`.
+    fn reopen(&mut self, thousandths: u64, clean: bool) {
+        self.wait(thousandths);
+        self.limiter = Limiter::new(self.rate, self.burst);
+        self.paused = 0;
+        if !clean && !self.limiter.is_slow() {
+            self.limiter.drain(self.now);
+        } else if let Some(due) = self.saved {
+            self.limiter.restore(due, self.now);
+        }
+    }
+
+    /// Windows that begin and end with a start are the narrowest.
+    fn check(&self, burst: u32) {
+        let interval = u128::from(self.limiter.interval);
+        for (i, first) in self.starts.iter().enumerate() {
+            for (n, last) in self.starts[i..].iter().enumerate() {
+                let allowed = u128::from(burst) + u128::from(last - first) / interval;
+                assert!((n as u128) < allowed, "{} starts in {} ns, from start {i} on", n + 1, last - first);
+            }
+        }
+    }
+}
+
+/// From one per nanosecond to one in sixteen hours.
+fn rate() -> impl Strategy<Value = Rate> {
+    (1..1_000_u32, 1..1_000_u64, 0..9_u32).prop_map(|(permits, n, unit)| {
+        let unit =
+            [1, 1_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 60_000_000_000][unit as usize % 7];
+        Rate::new(permits, Duration::from_nanos((n * unit).max(permits.into())))
+    })
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: 20_000,
+        rng_algorithm: RngAlgorithm::XorShift,
+        rng_seed: RngSeed::Fixed(0),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    })]
+
+    #[test]
+    fn no_window_has_more_starts_than_allowed_and_nobody_starves(
+        rate in rate(),
+        burst in proptest::option::of(1..6_u32),
+        events in vec(any::<u32>().prop_map(Event::of), 0..80),
+    ) {
+        let limiter = Limiter::new(rate, burst);
+        let mut user = User { rate, burst, limiter, now: START, saved: None, starts: Vec::new(), paused: 0 };
+        for event in &events {
+            user.happens(event);
+        }
+        user.patient([0, 0]);
+        user.check(burst.unwrap_or_else(|| default_burst(rate)).max(1));
+    }
+}
