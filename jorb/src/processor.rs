@@ -147,6 +147,15 @@ impl<W: Workflow> Processor<W> {
         self
     }
 
+    /// Keep about so many waiting jobs of each state in memory, and set all other bounds of memory in proportion: for
+    /// tests, in which few jobs are to be many.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn window(mut self, jobs: usize) -> Self {
+        self.bounds.window = Some(jobs);
+        self
+    }
+
     /// Controls this processor from elsewhere.
     #[must_use]
     pub fn handle(&self) -> Handle<W> {

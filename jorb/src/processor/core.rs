@@ -27,12 +27,14 @@ mod control;
 mod finish;
 mod read;
 
-/// Waiting jobs that memory keeps of each state; the rest stay in the store.
+/// Waiting jobs that memory keeps of each state; the rest stay in the store. It is the measure of all that is kept.
 const WINDOW: usize = 1024;
+/// So many windows a line keeps that flows, lest each commit sends what it cannot hold through the store.
+const WIDE: usize = 8;
 /// Saving a limiter takes less than this, nearly always: 20 ms.
 const LEAD: u64 = 20_000_000;
-/// Slots stop pulling above so many uncommitted steps, ..
-const UNCOMMITTED: usize = 16 * 1024;
+/// Slots stop pulling above so many windows of uncommitted steps, ..
+const UNCOMMITTED: usize = 16;
 /// .. or so many bytes of them.
 const UNCOMMITTED_BYTES: usize = 64 << 20;
 
@@ -81,6 +83,8 @@ struct Inner<W: Workflow> {
     most_parked: u64,
     canary: Option<Canary>,
     tally: Tally,
+    /// [`WINDOW`], but for tests.
+    window: usize,
 }
 
 /// The first jobs of a run, which it is tried on.
@@ -125,11 +129,13 @@ pub(super) enum Pull<W: Workflow> {
     Retire,
 }
 
-/// What ends a run before it is complete.
+/// What ends a run before it is complete, and how much of it memory keeps.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bounds {
     pub(super) max_parked: Option<u64>,
     pub(super) first: Option<usize>,
+    /// Jobs per line in memory, if not [`WINDOW`].
+    pub(super) window: Option<usize>,
 }
 
 impl<W: Workflow> Core<W> {
@@ -141,6 +147,7 @@ impl<W: Workflow> Core<W> {
         bounds: Bounds,
     ) -> Self {
         let now = clock.nanos();
+        let unit = bounds.window.unwrap_or(WINDOW);
         let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
             let mut limiter = policy.as_ref().and_then(Limiter::of);
             if let Some(limiter) = &mut limiter {
@@ -151,9 +158,10 @@ impl<W: Workflow> Core<W> {
                     limiter.restore(*due, now);
                 }
             }
-            let window = WINDOW.max(policy.map_or(0, |p| 2 * p.concurrency));
+            let slots = policy.map_or(0, |p| p.concurrency);
+            let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
             let beyond = header.counts.get(state, Status::Ready);
-            Line::new(beyond, window, limiter, header.held.contains(&state))
+            Line::new(beyond, window, WIDE * unit, limiter, header.held.contains(&state))
         };
         let states = W::STATES.len();
         let inner = Inner {
@@ -180,6 +188,7 @@ impl<W: Workflow> Core<W> {
             most_parked: bounds.max_parked.unwrap_or(u64::MAX),
             canary: bounds.first.map(|most| Canary { most, jobs: HashSet::new() }),
             tally: Tally { moves: vec![0; states], errors: vec![0; states], throttles: 0 },
+            window: unit,
         };
         Core {
             inner: Mutex::new(inner),
@@ -358,7 +367,7 @@ impl<W: Workflow> Inner<W> {
 
     /// So much is on its way to the store that nothing is to be added.
     fn is_full(&self) -> bool {
-        self.uncommitted >= UNCOMMITTED || self.uncommitted_bytes >= UNCOMMITTED_BYTES
+        self.uncommitted >= UNCOMMITTED * self.window || self.uncommitted_bytes >= UNCOMMITTED_BYTES
     }
 
     fn end(&mut self, ending: Ending, core: &Core<W>) {

@@ -45,7 +45,8 @@ pub(super) struct Line<W: Workflow> {
     /// The last turn that memory has, or will have.
     last: Turn,
     window: usize,
-    /// What a line that flows may keep: [`WIDE`], or fewer if they are large.
+    /// What a line that flows may keep: so many, or fewer if they are large.
+    widest: usize,
     wide: usize,
     load: Load,
     /// Steps in flight.
@@ -69,16 +70,21 @@ enum Load {
 
 /// A line flows while its head is in memory for no longer than this: 100 ms.
 pub(super) const FLOWS: u64 = 100_000_000;
-/// So many jobs a line keeps that flows, lest each commit sends what it cannot hold through the store, ..
-pub(super) const WIDE: usize = 8 * 1024;
-/// .. unless they are more than so many bytes.
+/// A line that flows keeps fewer jobs than make so many bytes.
 const WIDE_BYTES: usize = 8 << 20;
 
 const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
-    /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory.
-    pub(super) fn new(beyond: u64, window: usize, limiter: Option<Limiter>, held: bool) -> Self {
+    /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory, and `widest` while it
+    /// flows.
+    pub(super) fn new(
+        beyond: u64,
+        window: usize,
+        widest: usize,
+        limiter: Option<Limiter>,
+        held: bool,
+    ) -> Self {
         Line {
             waiting: VecDeque::new(),
             horizon: (beyond > 0).then_some(FIRST),
@@ -88,6 +94,7 @@ impl<W: Workflow> Line<W> {
             incoming: 0,
             last: FIRST,
             window,
+            widest: widest.max(window),
             wide: window,
             load: Load::No,
             executing: 0,
@@ -118,7 +125,7 @@ impl<W: Workflow> Line<W> {
 
     /// A job of so many bytes was seen.
     fn sized(&mut self, bytes: usize) {
-        self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, WIDE.max(self.window));
+        self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, self.widest);
     }
 
     /// How many jobs memory keeps at most, about.
@@ -235,7 +242,8 @@ impl<W: Workflow> Line<W> {
     /// Where to go on reading, and how much.
     pub(super) fn next_page(&self, now: u64) -> (Option<Turn>, usize) {
         let room = self.room(now);
-        (self.horizon, (room - self.waiting.len().min(room / 2)).min((WIDE / 2).max(self.window)))
+        let most = (room - self.waiting.len().min(room / 2)).min((self.widest / 2).max(self.window));
+        (self.horizon, most)
     }
 
     /// Placed jobs that the store gave, in order, those after the horizon.

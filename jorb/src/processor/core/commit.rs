@@ -10,8 +10,8 @@ use crate::{
     store::{Batch, Change, Record},
 };
 
-/// Most steps in one transaction.
-const BATCH: usize = 8 * 1024;
+/// Most steps in one transaction, in windows.
+const BATCH: usize = 8;
 
 /// What the writer is to commit.
 pub(in crate::processor) struct Work<W: Workflow> {
@@ -51,8 +51,9 @@ impl<W: Workflow> Core<W> {
         }
         inner.next.time = inner.next.time.max(self.clock.now());
         let mut batch = Batch::new(inner.next);
-        batch.changes = first(&mut inner.changes, &mut inner.spare.0);
-        let followers = first(&mut inner.followers, &mut inner.spare.1);
+        let most = BATCH * inner.window;
+        batch.changes = first(&mut inner.changes, most, &mut inner.spare.0);
+        let followers = first(&mut inner.followers, most, &mut inner.spare.1);
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
         let mut saved = Vec::new();
@@ -171,10 +172,10 @@ impl<W: Workflow> Inner<W> {
     }
 }
 
-/// The first [`BATCH`] of a list; the rest stays.
-fn first<T>(all: &mut Vec<T>, spare: &mut Vec<T>) -> Vec<T> {
-    if all.len() > BATCH {
-        spare.extend(all.drain(BATCH..));
+/// The first of a list, so many; the rest stays.
+fn first<T>(all: &mut Vec<T>, most: usize, spare: &mut Vec<T>) -> Vec<T> {
+    if all.len() > most {
+        spare.extend(all.drain(most..));
     }
     std::mem::replace(all, std::mem::take(spare))
 }

@@ -1,12 +1,12 @@
 //! What the lines want from the store.
 use super::{
-    Canary, Core, Inner,
+    Canary, Core, Inner, WIDE,
     commit::{Followers, Then},
     finish::size,
 };
 use crate::{
     StateId, Workflow,
-    processor::line::{FLOWS, WIDE},
+    processor::line::FLOWS,
     store::{Change, Fresh, Record, Turn},
 };
 
@@ -95,7 +95,7 @@ impl<W: Workflow> Inner<W> {
             return;
         }
         let fresh = self.fresh.by_state[state.index()] > 0;
-        let crowded = fresh && self.flowing(now) >= WIDE / 2;
+        let crowded = fresh && self.flowing(now) >= WIDE / 2 * self.window;
         let line = &mut self.lines[state.index()];
         if !crowded {
             line.ask();
