@@ -44,6 +44,8 @@ pub(super) struct Line<W: Workflow> {
     incoming: usize,
     /// The last turn that memory has, or will have.
     last: Turn,
+    /// The last turn that started: its job may still be placed, and must not be read again.
+    started: Turn,
     window: usize,
     /// What a line that flows may keep: so many, or fewer if they are large.
     widest: usize,
@@ -93,6 +95,7 @@ impl<W: Workflow> Line<W> {
             put_back: true,
             incoming: 0,
             last: FIRST,
+            started: FIRST,
             window,
             widest: widest.max(window),
             wide: window,
@@ -174,10 +177,13 @@ impl<W: Workflow> Line<W> {
         }
         self.insert(job);
         // Delayed jobs are in the store too, and can be forgotten here.
-        while self.waiting.len() > 2 * self.wide && self.waiting.back().is_some_and(|job| job.record.placed) {
+        let started = self.started;
+        while self.waiting.len() > 2 * self.wide
+            && self.waiting.back().is_some_and(|job| job.record.placed && job.turn() > started)
+        {
             self.waiting.pop_back();
             self.beyond += 1;
-            self.horizon = Some(self.waiting.back().map_or(FIRST, Waiting::turn));
+            self.horizon = Some(self.waiting.back().map_or(started, |job| job.turn().max(started)));
         }
     }
 
@@ -208,7 +214,9 @@ impl<W: Workflow> Line<W> {
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting<W>> {
-        self.waiting.pop_front()
+        let job = self.waiting.pop_front()?;
+        self.started = self.started.max(job.turn());
+        Some(job)
     }
 
     /// Its slots are to look again at this time. Says whether that is earlier than what the timer knows.
@@ -239,11 +247,15 @@ impl<W: Workflow> Line<W> {
         }
     }
 
-    /// Where to go on reading, and how much.
-    pub(super) fn next_page(&self, now: u64) -> (Option<Turn>, usize) {
+    /// Where to go on reading, and how much; nothing when all that it asked for is in memory, or was not made after all.
+    pub(super) fn next_page(&mut self, now: u64) -> Option<(Option<Turn>, usize)> {
+        if self.beyond == 0 {
+            self.load = Load::No;
+            return None;
+        }
         let room = self.room(now);
         let most = (room - self.waiting.len().min(room / 2)).min((self.widest / 2).max(self.window));
-        (self.horizon, most)
+        Some((self.horizon, most))
     }
 
     /// Placed jobs that the store gave, in order, those after the horizon.
@@ -311,3 +323,6 @@ impl<W: Workflow> Line<W> {
         self.waiting.iter().find(|job| wanted(job)).map(|job| job.record.job.ready_at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,8 +29,13 @@ impl<W: Workflow> Core<W> {
     /// The next thing to read.
     pub(in crate::processor) fn take_load(&self) -> Option<Load<W>> {
         let mut inner = self.lock();
-        let state = if inner.ending.is_some() { None } else { inner.loads.pop() }?;
-        let (after, most) = inner.lines[state.index()].next_page(self.clock.nanos());
+        let now = self.clock.nanos();
+        let (state, (after, most)) = loop {
+            let state = if inner.ending.is_some() { None } else { inner.loads.pop() }?;
+            if let Some(page) = inner.lines[state.index()].next_page(now) {
+                break (state, page);
+            }
+        };
         let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
         Some(Load { state, after, most, fresh })
     }
