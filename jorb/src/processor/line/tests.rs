@@ -8,6 +8,10 @@ use crate::{
     store::{Record, Turn},
 };
 
+mod events;
+mod model;
+
+const MS: u64 = 1_000_000;
 /// Of a job.
 const BYTES: usize = 300;
 
