@@ -26,6 +26,8 @@ mod commit;
 mod control;
 mod finish;
 mod read;
+#[cfg(test)]
+mod tests;
 
 /// Waiting jobs that memory keeps of each state; the rest stay in the store. It is the measure of all that is kept.
 const WINDOW: usize = 1024;
@@ -271,15 +273,23 @@ impl<W: Workflow> Core<W> {
     pub(super) fn starts(&self, state: StateId<W>, taken: u64) -> Option<Permit> {
         let mut inner = self.lock();
         let late = self.clock.nanos().saturating_sub(taken);
-        if let Some(limiter) = &mut inner.lines[state.index()].limiter {
+        let line = &mut inner.lines[state.index()];
+        if let Some(limiter) = &mut line.limiter {
             limiter.shift(late);
         }
-        (late > LEAD).then(|| self.save(&mut inner, state))
+        if late > LEAD {
+            return Some(self.save(&mut inner, state));
+        }
+        line.saving = false;
+        self.wake[state.index()].notify_one();
+        None
     }
 
     /// Saves a limiter as if its last permit was used a little later, which it will be.
     fn save(&self, inner: &mut Inner<W>, state: StateId<W>) -> Permit {
-        let due = inner.lines[state.index()].limiter.as_ref().and_then(|limiter| limiter.due(LEAD));
+        let line = &mut inner.lines[state.index()];
+        line.saving = true;
+        let due = line.limiter.as_ref().and_then(|limiter| limiter.due(LEAD));
         let (saved, wait) = oneshot::channel();
         inner.saves.push((state, due.unwrap_or_default(), saved));
         self.work.notify_one();
@@ -307,6 +317,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         inner.executing -= 1;
         inner.lines[state.index()].executing -= 1;
+        inner.lines[state.index()].saving = false;
     }
 
     /// When the timer has to look next.
@@ -334,8 +345,8 @@ impl<W: Workflow> Inner<W> {
             return Err(None); // the writer wakes us
         }
         let line = &mut self.lines[state.index()];
-        if line.held {
-            return Err(None);
+        if line.held || line.saving {
+            return Err(None); // whoever ends that wakes us
         }
         let only = self.canary.as_mut().filter(|canary| canary.is_full());
         let due = match &only {

@@ -58,6 +58,8 @@ pub(super) struct Line<W: Workflow> {
     /// Stopped by an operator.
     pub(super) held: bool,
     pub(super) limiter: Option<Limiter>,
+    /// A permit is on its way to the store: until its step starts, nobody knows when the next one may.
+    pub(super) saving: bool,
     /// When its slots are to look again.
     pub(super) wake_at: Option<u64>,
 }
@@ -104,6 +106,7 @@ impl<W: Workflow> Line<W> {
             idle: 0,
             held,
             limiter,
+            saving: false,
             wake_at: None,
         }
     }
@@ -325,4 +328,4 @@ impl<W: Workflow> Line<W> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

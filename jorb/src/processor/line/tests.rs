@@ -16,7 +16,7 @@ const MS: u64 = 1_000_000;
 const BYTES: usize = 300;
 
 #[derive(Debug, Clone)]
-struct Lone;
+pub(in crate::processor) struct Lone;
 
 impl Workflow for Lone {
     type App = ();
@@ -49,7 +49,7 @@ impl Workflow for Lone {
     }
 }
 
-fn record(turn: Turn, placed: bool) -> Record<Lone> {
+pub(in crate::processor) fn record(turn: Turn, placed: bool) -> Record<Lone> {
     let job = Snapshot {
         id: JobId(turn.seq - 1),
         parent: None,
@@ -67,7 +67,7 @@ fn record(turn: Turn, placed: bool) -> Record<Lone> {
     Record { job, seq: turn.seq, placed, last_line: None, last_error: None }
 }
 
-const fn turn(ready_at: u64, seq: u64) -> Turn {
+pub(in crate::processor) const fn turn(ready_at: u64, seq: u64) -> Turn {
     Turn { ready_at: Timestamp(ready_at), seq }
 }
 

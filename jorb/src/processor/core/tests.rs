@@ -1,0 +1,35 @@
+//! A scheduler without slots and without a store.
+use std::time::Duration;
+
+use tokio::time::advance;
+use uuid::Uuid;
+
+use super::{Bounds, Core, Pull};
+use crate::{
+    Clock, Form, Policy, Rate, StateId, Status, Timestamp,
+    processor::line::tests::{Lone, record, turn},
+    store::Header,
+};
+
+#[tokio::test(start_paused = true)]
+async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
+    let state = StateId::at(0);
+    let policy = Policy::DEFAULT.concurrency(2).rate(Rate::literal("10/s"));
+    let mut header = Header::<Lone>::new(Uuid::nil(), Timestamp(0));
+    header.counts.add(state, Status::Ready, 2);
+    let clock = Clock::starting_at(Timestamp(1_000));
+    let core = Core::new(header, clock, Form::Value, &[Some(policy)], Bounds::default());
+    core.resume(vec![record(turn(1, 1), false), record(turn(1, 2), false)]);
+
+    let Pull::Run(_, _, Some(first)) = core.next(state, None) else { panic!("the first one starts") };
+    advance(Duration::from_millis(150)).await;
+    assert!(matches!(core.next(state, None), Pull::Wait), "both would start at once when the store is done");
+    let first = core.starts(state, first.at).expect("that took long: what was saved is not true any more");
+    assert!(matches!(core.next(state, None), Pull::Wait));
+    assert!(core.starts(state, first.at).is_none());
+
+    core.woken(state).await;
+    assert!(matches!(core.next(state, None), Pull::Wait), "100 ms from the start on");
+    advance(Duration::from_millis(100)).await;
+    assert!(matches!(core.next(state, None), Pull::Run(..)));
+}
