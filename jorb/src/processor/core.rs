@@ -35,7 +35,7 @@ const WINDOW: usize = 1024;
 const WIDE: usize = 8;
 /// Saving a limiter takes less than this, nearly always: 20 ms.
 const LEAD: u64 = 20_000_000;
-/// Slots stop pulling above so many windows of uncommitted steps, ..
+/// Slots stop pulling above so many windows of uncommitted steps, but for one of each state, ..
 const UNCOMMITTED: usize = 16;
 /// .. or so many bytes of them.
 const UNCOMMITTED_BYTES: usize = 64 << 20;
@@ -341,7 +341,8 @@ impl<W: Workflow> Core<W> {
 impl<W: Workflow> Inner<W> {
     /// Takes the job of `state` that is to start next, with its permit; or says when to look again, if that is known.
     fn next(&mut self, state: StateId<W>, now: u64) -> Result<Waiting<W>, Option<u64>> {
-        if self.is_full() {
+        // Others must not keep a state waiting by filling up what is uncommitted: it may always have one step there.
+        if self.is_full() && self.lines[state.index()].uncommitted > 0 {
             return Err(None); // the writer wakes us
         }
         let line = &mut self.lines[state.index()];

@@ -53,6 +53,8 @@ pub(super) struct Line<W: Workflow> {
     load: Load,
     /// Steps in flight.
     pub(super) executing: usize,
+    /// Its steps that are on their way to the store.
+    pub(super) uncommitted: usize,
     /// Slots that wait to be woken.
     pub(super) idle: usize,
     /// Stopped by an operator.
@@ -103,6 +105,7 @@ impl<W: Workflow> Line<W> {
             wide: window,
             load: Load::No,
             executing: 0,
+            uncommitted: 0,
             idle: 0,
             held,
             limiter,

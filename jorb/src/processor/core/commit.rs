@@ -80,6 +80,7 @@ impl<W: Workflow> Core<W> {
         inner.uncommitted -= changes.len();
         for (change, followers) in changes.drain(..).zip(followers.drain(..)) {
             inner.count(&change, &dropped);
+            inner.lines[change.before.state.index()].uncommitted -= 1;
             inner.uncommitted_bytes -= followers.bytes;
             inner.arrive(change.now, followers.then, now, &mut woken);
             for (new, then) in change.kicks.into_iter().zip(followers.children) {

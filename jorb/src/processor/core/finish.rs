@@ -106,6 +106,7 @@ impl<W: Workflow> Inner<W> {
             Action::Run => self.follower(&mut record, values, ended),
             Action::Park | Action::End | Action::Stay => Then::Away,
         };
+        self.lines[before.state.index()].uncommitted += 1;
         self.changes.push(Change { before, now: record, line, error, kicks });
         self.followers.push(Followers { then, children, bytes });
         self.uncommitted += 1;

@@ -86,6 +86,7 @@ impl<W: Workflow> Inner<W> {
                 kicks: Vec::new(),
             };
             let bytes = size(&change.now.job);
+            self.lines[state.index()].uncommitted += 1;
             self.uncommitted += 1;
             self.uncommitted_bytes += bytes;
             self.changes.push(change);
