@@ -1,6 +1,6 @@
 //! The scheduler: who may start, and what becomes of a step. One short lock, never held across an await.
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -70,7 +70,8 @@ struct Inner<W: Workflow> {
     admitted: Vec<(JobId, StateId<W>)>,
     saves: Vec<(StateId<W>, Timestamp, oneshot::Sender<()>)>,
     held: Option<Vec<StateId<W>>>,
-    loads: Vec<StateId<W>>,
+    /// Lines that are to be read from the store, by turns.
+    loads: VecDeque<StateId<W>>,
     uncommitted: usize,
     uncommitted_bytes: usize,
     executing: usize,
@@ -177,7 +178,7 @@ impl<W: Workflow> Core<W> {
             admitted: Vec::new(),
             saves: Vec::new(),
             held: None,
-            loads: Vec::new(),
+            loads: VecDeque::new(),
             uncommitted: 0,
             uncommitted_bytes: 0,
             executing: 0,

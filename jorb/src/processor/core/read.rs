@@ -31,7 +31,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let now = self.clock.nanos();
         let (state, (after, most)) = loop {
-            let state = if inner.ending.is_some() { None } else { inner.loads.pop() }?;
+            let state = if inner.ending.is_some() { None } else { inner.loads.pop_front() }?;
             if let Some(page) = inner.lines[state.index()].next_page(now) {
                 break (state, page);
             }
@@ -105,7 +105,7 @@ impl<W: Workflow> Inner<W> {
         let line = &mut self.lines[state.index()];
         if !crowded {
             line.ask();
-            self.loads.push(state);
+            self.loads.push_back(state);
         } else if line.wake_by(now + FLOWS) {
             core.timer.notify_one();
         }
