@@ -40,6 +40,8 @@ pub(super) enum Sample {
     Loop,
     /// So many small appends, each made durable.
     Append,
+    /// Jobs that seldom come, beside so many that always have something to do.
+    Fair,
 }
 
 /// Where jorb keeps its run.
@@ -157,6 +159,7 @@ impl Sample {
             Sample::Ask(query, cache) => system::ask::run(query, cache, jobs, dir),
             Sample::Loop => system::latency::jorb(jobs, dir),
             Sample::Append => system::latency::append(jobs, dir),
+            Sample::Fair => system::fairness::run(jobs, dir),
         }
     }
 }

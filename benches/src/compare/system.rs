@@ -11,6 +11,7 @@ use super::{Failed, sample::Cache, work::Page};
 pub(super) mod ask;
 pub(super) mod chain;
 pub(super) mod cores;
+pub(super) mod fairness;
 pub(super) mod jorb;
 pub(super) mod latency;
 pub(super) mod raw;

@@ -81,6 +81,7 @@ pub(in crate::compare) fn scale(options: &Options, rounds: &Rounds) -> Result<Ve
         Contender::new("latency", "jorb", STEPS, Sample::Loop),
         Contender::new("latency", "raw", STEPS, Sample::Append),
     ]));
+    entries.extend(rounds.alternate(&[Contender::new("fairness", "jorb", BASE, Sample::Fair)]));
     Ok(entries)
 }
 
