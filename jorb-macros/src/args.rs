@@ -13,7 +13,7 @@ use keys::{Keys, Place};
 mod keys;
 mod policy;
 
-pub(crate) use policy::policy;
+pub(crate) use policy::{LimiterArgs, PolicyArgs, limiter, policy};
 
 #[derive(Default)]
 pub(crate) struct WorkflowArgs {

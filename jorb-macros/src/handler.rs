@@ -4,11 +4,12 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, PathArguments, ReturnType, Signature, Token, Type, Visibility,
 };
 
-use crate::args;
+use crate::args::{self, PolicyArgs};
 use crate::attrs::pick;
 use crate::error::Errors;
 use crate::expand::point_at;
@@ -147,7 +148,7 @@ fn owned_struct(mut ty: Type, errors: &mut Errors) -> Type {
 fn implement(
     sig: &Signature,
     inputs: &Inputs,
-    policy: &TokenStream,
+    args: &PolicyArgs,
     errors: &mut Errors,
 ) -> Option<TokenStream> {
     refuse(sig, errors);
@@ -183,14 +184,40 @@ fn implement(
         let (open, close) = (point_at(name.span(), quote!(::)), point_at(name.span(), quote!(>)));
         quote!(#open jorb::Outcome<Self #close)
     };
+    let PolicyArgs { policy, limits } = args;
+    let limits = (!limits.is_empty()).then(|| limited(limits));
     let items = quote!({
         const POLICY: ::jorb::Policy = #policy #blocking;
+        #limits
         async fn run(#this, #cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
             #body
         }
     });
     let items = point_at(first_token(state), items);
     Some(quote!(#implement ::jorb::Handler for #state #items))
+}
+
+/// The limiters of a state, and what a step takes of them.
+fn limited(limits: &[syn::Path]) -> TokenStream {
+    let spec = |limiter: &syn::Path| {
+        let (open, close) =
+            (point_at(limiter.span(), quote!(<)), point_at(limiter.span(), quote!(as ::jorb::Limiter>)));
+        quote!(#open #limiter #close::SPEC)
+    };
+    let cost = |limiter: &syn::Path| {
+        let (open, close) = (
+            point_at(limiter.span(), quote!(<)),
+            point_at(limiter.span(), quote!(as ::jorb::Weighted<Self>>)),
+        );
+        quote!(#open #limiter #close::cost(self, job))
+    };
+    let (specs, costs) = (limits.iter().map(spec), limits.iter().map(cost));
+    quote! {
+        const LIMITS: &'static [::jorb::LimiterSpec] = &[#(#specs),*];
+        fn demand(&self, job: &<<Self as ::jorb::State>::Workflow as ::jorb::Workflow>::Job) -> ::jorb::Demand {
+            ::jorb::__private::demand([#(#costs),*])
+        }
+    }
 }
 
 /// What the engine could not call.

@@ -11,6 +11,7 @@ mod error;
 mod expand;
 mod graph;
 mod handler;
+mod limiter;
 mod model;
 
 // The first half of each text, with an example that runs, stands where `jorb` exports the macro.
@@ -67,9 +68,25 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `retries` | `u32` | attempts after the first one | 0: the first error parks the job |
 /// | `backoff` | `"200ms..30s"`, or a `Backoff`; with `retries` only | shortest and longest wait between attempts; it doubles, with jitter | `"1s..60s"` |
 /// | `timeout` | `"30s"`, or a `Duration` above zero | longest time that one step may take | no limit |
+/// | `limits(A, B)` | types with [`#[limiter(..)]`](macro@limiter) | limits that states share; a step starts when all of them let it | none |
 ///
 /// Units are `ms`, `s`, `m`, `h` and `d`, numbers are whole. A text that cannot be read does not compile.
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::state(args.into(), &item.into()).into()
+}
+
+/// # Keys
+///
+/// At least one of `rate` and `concurrency`. Each value may be a constant of the type in the second column:
+///
+/// | key | value | meaning | default |
+/// | --- | --- | --- | --- |
+/// | `rate` | `"10/s"`, `"5000/h"`, `"1/250ms"`, or a `Rate` | steps that may start in a time | no limit |
+/// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
+/// | `concurrency` | `usize`, at least 1 | steps in flight at once, of all states together | no limit |
+/// | `weighted` | none; with `rate` only | a step costs what `Weighted` says | each costs 1 |
+#[proc_macro_attribute]
+pub fn limiter(args: TokenStream, item: TokenStream) -> TokenStream {
+    limiter::limiter(args.into(), &item.into()).into()
 }

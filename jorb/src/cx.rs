@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{JobId, Workflow};
+use crate::{JobId, Limiter, Workflow};
 
 /// The context of one step. Three public fields, so that borrows of them are disjoint.
 pub struct Cx<W: Workflow> {
@@ -29,7 +29,11 @@ pub(crate) struct At {
     pub(crate) step: u64,
     pub(crate) attempt: u32,
     pub(crate) cancelled: Arc<Cancelled>,
+    pub(crate) settled: Settled,
 }
+
+/// What a step took in the end of limiters, by their paths.
+pub(crate) type Settled = Vec<(&'static str, u32)>;
 
 impl<W: Workflow> Cx<W> {
     /// A context for unit tests: first attempt of the first step of job 0.
@@ -41,6 +45,7 @@ impl<W: Workflow> Cx<W> {
             step: 0,
             attempt: 1,
             cancelled: Arc::default(),
+            settled: Vec::new(),
         };
         Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
     }
@@ -70,6 +75,19 @@ impl<W: Workflow> Cx<W> {
     pub fn key(&self) -> String {
         let At { run, id, step, .. } = &self.at;
         format!("{run}/{id}/{step}")
+    }
+
+    /// This step took `actual` of the limiter `L`, and not what it was thought to cost: the difference is given back when
+    /// the step ends, or is owed, so that steps which follow wait for it. The last word counts. A step that panics or runs
+    /// into its timeout has taken what it was thought to.
+    ///
+    /// A limiter that its state does not name is left alone. [`Weighted`](crate::Weighted) has an example.
+    pub fn settle<L: Limiter>(&mut self, actual: u32) {
+        let path = L::SPEC.path;
+        match self.at.settled.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, known)) => *known = actual,
+            None => self.at.settled.push((path, actual)),
+        }
     }
 
     /// Cancelled when nobody waits for this step any more: it ran into its timeout, or the grace period of a stop

@@ -98,6 +98,7 @@ mod cx;
 mod error;
 mod graph;
 mod job;
+mod limiter;
 mod limits;
 mod macros;
 mod nearest;
@@ -118,11 +119,13 @@ pub use cx::Cx;
 pub use error::{Error, UnknownState};
 pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
-pub use macros::{state, workflow};
+pub use limiter::{Demand, Limiter, LimiterSpec, Weighted};
+pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Backoff, Policy, Rate};
 pub use processor::{
-    Ending, Event, Exit, Handle, Listener, Overview, Processor, StateOverview, StateSummary, Summary,
+    Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview, StateSummary,
+    Summary, Wait,
 };
 #[cfg(feature = "progress")]
 pub use progress::Progress;
@@ -143,7 +146,7 @@ struct Readme;
 
 /// What a module with a workflow or handlers needs.
 pub mod prelude {
-    pub use crate::{Cx, Fault, Kick, Next, Outcome, State, Workflow, state, workflow};
+    pub use crate::{Cx, Fault, Kick, Next, Outcome, State, Workflow, limiter, state, workflow};
     pub use serde::{Deserialize, Serialize};
 }
 
@@ -160,13 +163,16 @@ pub mod __private {
 
     pub use crate::codec::{Context, read_state, write};
     use crate::{
-        Backoff, Codec, Cx, Handler, Policy, Rate, State, Task, Unreadable, Unwritable, Workflow, units,
+        Backoff, Codec, Cx, Demand, Handler, LimiterSpec, Policy, Rate, State, Task, Unreadable, Unwritable,
+        Workflow, units,
     };
 
     /// What the dispatcher needs to know of one state.
     pub struct Entry<S: State> {
         pub policy: Policy,
+        pub limits: &'static [LimiterSpec],
         pub run: Start<S, S::Workflow>,
+        pub demand: fn(&S, &<S::Workflow as Workflow>::Job) -> Demand,
     }
 
     type Start<S, W> = fn(S, &mut Cx<W>) -> Task<'_, W>;
@@ -176,11 +182,19 @@ pub mod __private {
     pub const fn entry<S: Handler>() -> Entry<S> {
         Entry {
             policy: S::POLICY,
+            limits: S::LIMITS,
+            demand: S::demand,
             run: |state, cx| {
                 let step = state.run(cx);
                 Box::pin(async move { step.await.map(Into::into) })
             },
         }
+    }
+
+    /// What a step takes of each of its limiters.
+    #[must_use]
+    pub fn demand<const N: usize>(costs: [u32; N]) -> Demand {
+        Demand { costs: costs.into() }
     }
 
     /// Asks for what the enum must be.

@@ -1,75 +1,158 @@
-//! Limits on how fast the steps of a state start.
+//! Limits on how fast steps start, and on how many are in flight.
 //!
-//! Fixed rates are GCRA by `governor` (ITU-T I.371, "virtual scheduling"): one number, the theoretical arrival time
-//! of the next start, says all. We own that number through governor's `StateStore`, so that it can be saved with the
-//! run, and pushed into the future when a service asks for a pause.
-use std::{
-    num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+//! A rate is GCRA (ITU-T I.371, "virtual scheduling"): one number, the theoretical arrival time of the next start, says
+//! all. So a limiter can be asked without being charged, saved with the run, pushed into the future when a service asks for
+//! a pause, and given another rate without losing what was taken. Times are nanoseconds since 1970.
+use std::time::Duration;
 
-use governor::{
-    Quota, RateLimiter,
-    clock::Clock,
-    middleware::NoOpMiddleware,
-    nanos::Nanos,
-    state::{NotKeyed, StateStore},
-};
+use crate::{Rate, Timestamp};
 
-use crate::{Policy, Rate, Timestamp};
+#[cfg(test)]
+mod tests;
 
-/// A limiter with so much time between starts is saved before each start; a faster one is saved at a clean stop, and
-/// opens drained after any other end.
+/// A limiter with so much time between starts is saved before each start. A faster one is saved before a start that costs
+/// more than its burst, and at a clean stop; after any other end it opens drained.
 const SLOW: Duration = Duration::from_millis(100);
 
 /// What 5 ms of a rate are may start at once: timers are coarse, and without it 20,000/s would starve.
 const TICK: f64 = 0.005;
 
-/// Lets steps start no faster than a rate. Times are nanoseconds since 1970.
-pub(crate) struct Limiter {
-    gcra: RateLimiter<NotKeyed, Due, Now, NoOpMiddleware<Nanos>>,
-    due: Due,
-    interval: u64,
-    /// How far the due time may be ahead at most while a start is allowed.
-    tolerance: u64,
+/// What a step needs of one limiter to start: a permit at its rate, and a place in its pool.
+pub(crate) struct Gate {
+    bucket: Option<Bucket>,
+    /// Most steps in flight.
+    size: usize,
+    in_use: usize,
+    /// A permit is on its way to the store: until its step starts, nobody knows when the next one may.
+    pub(crate) saving: bool,
 }
 
-impl Limiter {
-    /// The limiter of a policy, if it has one.
-    pub(crate) fn of(policy: &Policy) -> Option<Limiter> {
-        policy.rate.map(|rate| Limiter::new(rate, policy.burst))
-    }
+/// Why a gate is shut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// Its permits are used up until then.
+    Until(u64),
+    /// As many are in flight as may be.
+    Full,
+    /// A permit is being saved.
+    Saving,
+}
 
-    fn new(rate: Rate, burst: Option<u32>) -> Self {
-        let interval = rate.interval();
-        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        let burst = burst.unwrap_or_else(|| default_burst(rate)).max(1);
-        let quota = Quota::with_period(interval).expect("a rate has an interval of at least 1 ns");
-        let quota = quota.allow_burst(NonZeroU32::new(burst).expect("at least 1"));
-        let due = Due::default();
-        Limiter {
-            gcra: RateLimiter::new(quota, due.clone(), Now::default()),
-            due,
-            interval: nanos,
-            tolerance: nanos.saturating_mul(u64::from(burst) - 1),
+impl Gate {
+    pub(crate) fn new(rate: Option<Rate>, burst: Option<u32>, size: Option<usize>) -> Self {
+        Gate {
+            bucket: rate.map(|rate| Bucket::new(rate, burst)),
+            size: size.unwrap_or(usize::MAX),
+            in_use: 0,
+            saving: false,
         }
     }
 
-    /// Takes a permit, or says when the next one is there.
-    pub(crate) fn take(&mut self, now: u64) -> Result<(), u64> {
-        self.gcra.clock().0.store(now, Relaxed);
-        self.gcra.check().map_err(|until| until.earliest_possible().as_u64())
+    /// Whether a step of this cost may start.
+    pub(crate) fn is_open(&self, now: u64, cost: u32) -> Result<(), Shut> {
+        if self.saving {
+            return Err(Shut::Saving);
+        }
+        if self.in_use >= self.size {
+            return Err(Shut::Full);
+        }
+        self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.holds(now, cost)).map_err(Shut::Until)
+    }
+
+    /// The step starts.
+    pub(crate) fn enter(&mut self, now: u64, cost: u32) {
+        self.in_use += 1;
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now, cost);
+        }
+    }
+
+    /// It ended.
+    pub(crate) fn leave(&mut self) {
+        self.in_use -= 1;
+    }
+
+    /// Its cost was another one than it was thought to be.
+    pub(crate) fn settle(&mut self, now: u64, cost: u32, actual: u32) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.settle(now, cost, actual);
+        }
+    }
+
+    pub(crate) fn size(&self) -> Option<usize> {
+        (self.size < usize::MAX).then_some(self.size)
+    }
+
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    pub(crate) fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_ref()
+    }
+
+    pub(crate) fn bucket_mut(&mut self) -> Option<&mut Bucket> {
+        self.bucket.as_mut()
+    }
+}
+
+/// Lets steps start no faster than a rate.
+pub(crate) struct Bucket {
+    /// When the next start is due if none is left over; nothing before the first one.
+    due: Option<u64>,
+    interval: u64,
+    burst: u32,
+    /// Where a pause puts `due` at least.
+    paused: u64,
+}
+
+impl Bucket {
+    pub(crate) fn new(rate: Rate, burst: Option<u32>) -> Self {
+        let interval = u64::try_from(rate.interval().as_nanos()).unwrap_or(u64::MAX);
+        let burst = burst.unwrap_or_else(|| default_burst(rate)).max(1);
+        Bucket { due: None, interval, burst, paused: 0 }
+    }
+
+    /// Says when a step of this cost may start, if not now. One that costs more than the burst may when nothing is
+    /// taken; the others wait until it is paid off.
+    pub(crate) fn holds(&self, now: u64, cost: u32) -> Result<(), u64> {
+        // What costs nothing waits for pauses alone.
+        let due = if cost > 0 { self.due.unwrap_or(0) } else { self.paused };
+        let left = self.burst - cost.clamp(1, self.burst);
+        let from = due.saturating_sub(self.worth(left));
+        if from <= now { Ok(()) } else { Err(from) }
+    }
+
+    /// A step starts that may.
+    pub(crate) fn take(&mut self, now: u64, cost: u32) {
+        if cost > 0 {
+            self.due = Some(self.due.unwrap_or(0).max(now).saturating_add(self.worth(cost)));
+        }
+    }
+
+    /// A step took `actual`, and not `cost`.
+    fn settle(&mut self, now: u64, cost: u32, actual: u32) {
+        let due = self.due.unwrap_or(0);
+        self.due = Some(if actual >= cost {
+            due.max(now).saturating_add(self.worth(actual - cost))
+        } else {
+            due.saturating_sub(self.worth(cost - actual)).max(self.paused)
+        });
+    }
+
+    /// The time in which so much comes back.
+    fn worth(&self, cost: u32) -> u64 {
+        self.interval.saturating_mul(u64::from(cost))
     }
 
     /// No start before `until`, and then at the rate.
     pub(crate) fn pause(&mut self, until: u64) {
-        let due = until.saturating_add(self.tolerance);
-        self.due.set(self.due.get().unwrap_or(0).max(due));
+        self.paused = self.paused.max(until.saturating_add(self.worth(self.burst - 1)));
+        self.due = Some(self.due.unwrap_or(0).max(self.paused));
     }
 
     /// As if all permits had just been taken.
-    pub(crate) fn drain(&mut self, now: u64) {
+    fn drain(&mut self, now: u64) {
         self.pause(now.saturating_add(self.interval));
     }
 
@@ -78,23 +161,31 @@ impl Limiter {
         u128::from(self.interval) >= SLOW.as_nanos()
     }
 
+    /// More is taken than there is after a crash, when all is taken.
+    pub(crate) fn owes(&self, now: u64) -> bool {
+        self.due.is_some_and(|due| due > now.saturating_add(self.worth(self.burst)))
+    }
+
     /// The last permit was used so much later than it was taken.
     pub(crate) fn shift(&mut self, late: u64) {
-        if let Some(due) = self.due.get() {
-            self.due.set(due.saturating_add(late));
-        }
+        self.due = self.due.map(|due| due.saturating_add(late));
     }
 
     /// What is saved: when the next start is due if none is left over, and the last permit is used `late` later than it
     /// was taken. Rounded up.
     pub(crate) fn due(&self, late: u64) -> Option<Timestamp> {
-        self.due.get().map(|due| Timestamp(due.saturating_add(late).div_ceil(1_000_000)))
+        self.due.map(|due| Timestamp(due.saturating_add(late).div_ceil(1_000_000)))
     }
 
-    /// What was saved. A clock that was set back meanwhile makes nobody wait longer than a full burst takes.
-    pub(crate) fn restore(&mut self, due: Timestamp, now: u64) {
-        let most = now.saturating_add(self.tolerance).saturating_add(self.interval);
-        self.due.set(due.0.saturating_mul(1_000_000).min(most));
+    /// What was saved last, by a run that ended cleanly or not. Its time never goes back, so what was saved cannot be
+    /// further away than when it was.
+    pub(crate) fn restore(&mut self, due: Option<Timestamp>, clean: bool, now: u64) {
+        if !clean && !self.is_slow() {
+            self.drain(now);
+        }
+        if let Some(due) = due {
+            self.due = Some(self.due.unwrap_or(0).max(due.0.saturating_mul(1_000_000)));
+        }
     }
 }
 
@@ -102,47 +193,3 @@ impl Limiter {
 fn default_burst(rate: Rate) -> u32 {
     (rate.per_second() * TICK) as u32
 }
-
-/// The one number.
-#[derive(Clone, Default)]
-struct Due(std::sync::Arc<AtomicU64>);
-
-impl Due {
-    /// Nothing before the first start.
-    fn get(&self) -> Option<u64> {
-        Some(self.0.load(Relaxed)).filter(|due| *due > 0)
-    }
-
-    fn set(&self, due: u64) {
-        self.0.store(due, Relaxed);
-    }
-}
-
-impl StateStore for Due {
-    type Key = NotKeyed;
-
-    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, measure: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        // A limiter is behind one lock; the atomic only makes it `Sync`.
-        let (outcome, due) = measure(self.get().map(Nanos::new))?;
-        self.set(due.as_u64());
-        Ok(outcome)
-    }
-}
-
-/// The engine's time, told before each use.
-#[derive(Clone, Default)]
-struct Now(std::sync::Arc<AtomicU64>);
-
-impl Clock for Now {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::new(self.0.load(Relaxed))
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -124,3 +124,40 @@ pub use jorb_macros::workflow;
 /// [`Fault`](crate::Fault). An `async fn` runs on the runtime, and its future must be `Send`; a plain `fn` runs on the
 /// blocking pool, and the way there costs tens of µs.
 pub use jorb_macros::state;
+
+/// Declares a limit that states share.
+///
+/// ```
+/// use jorb::{Limiter, prelude::*};
+///
+/// #[workflow]
+/// #[derive(Debug, Clone)]
+/// enum Change {
+///     #[state(initial, next(Merge))]
+///     Propose,
+///     #[state(next(Done))]
+///     Merge,
+///     #[state(terminal)]
+///     Done,
+/// }
+///
+/// /// What they let us ask for.
+/// #[limiter(rate = "5000/h", burst = 100, concurrency = 20)]
+/// struct GitHub;
+///
+/// #[state(concurrency = 16, limits(GitHub))]
+/// async fn propose(_: change::Propose) -> Outcome<change::Propose> {
+///     Ok(Next::to(change::Merge))
+/// }
+///
+/// #[state(concurrency = 16, rate = "1/s", limits(GitHub))]
+/// async fn merge(_: change::Merge) -> Outcome<change::Merge> {
+///     Ok(Next::to(change::Done))
+/// }
+/// # assert_eq!((GitHub::SPEC.name, Change::STATES[1].limits), ("GitHub", &[GitHub::SPEC][..]));
+/// ```
+///
+/// A step starts when its state has a free slot and each of its limiters a permit: it takes all of them at once, or
+/// none, so that nothing is held while something else is waited for. Who asks first is served first, whichever
+/// state it is in: of the jobs at the heads of their lines, the one that could have started earliest.
+pub use jorb_macros::limiter;

@@ -16,6 +16,7 @@ mod handle;
 mod line;
 mod listener;
 mod panic;
+mod permits;
 mod random;
 mod signals;
 mod slot;
@@ -24,11 +25,12 @@ mod writer;
 
 pub use handle::Handle;
 pub use listener::{Event, Listener};
-pub use summary::{Ending, Exit, Overview, StateOverview, StateSummary, Summary};
+pub use summary::{Ending, Exit, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Wait};
 
 use self::{
     core::{Bounds, Core},
     handle::{Desk, GRACE},
+    line::Waiting,
     listener::{Audience, lock},
     slot::{Shared, slot},
     writer::{on_disk, write},
@@ -183,11 +185,11 @@ impl<W: Workflow> Processor<W> {
                 if let Some(batch) = dirty {
                     store.commit(&batch)?;
                 }
-                store.moving()
+                Ok(store.moving()?.into_iter().map(Waiting::read).collect())
             }
         })
         .await;
-        let moving = match opened {
+        let moving: Vec<_> = match opened {
             Ok(moving) => moving,
             Err(e) => {
                 run.put_back(store, header);

@@ -1,7 +1,7 @@
 //! The graph as traits: what `#[workflow]` implements, and [`Handler`], which `#[state]` implements.
 use std::{future::Future, pin::Pin};
 
-use crate::{Codec, Cx, Fault, Graph, Move, Outcome, Policy, Unreadable, Unwritable};
+use crate::{Codec, Cx, Demand, Fault, Graph, LimiterSpec, Move, Outcome, Policy, Unreadable, Unwritable};
 
 /// A workflow: an enum of states. Implemented by [`#[workflow]`](macro@crate::workflow).
 #[diagnostic::on_unimplemented(
@@ -33,6 +33,11 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     fn load(state: &str, data: Option<&str>) -> Option<Result<Self, Unreadable>>;
     /// Start the handler of the current state; nothing when the state is terminal.
     fn dispatch(self, cx: &mut Cx<Self>) -> Option<Task<'_, Self>>;
+    /// What a step of the current state takes of its limiters; and the state itself again.
+    fn demand(self, job: &Self::Job) -> (Self, Demand) {
+        let _ = job;
+        (self, Demand::ONE)
+    }
 
     /// Name of the current state.
     fn name(&self) -> &'static str {
@@ -79,6 +84,13 @@ pub trait Initial: State {}
 pub trait Handler: Active {
     /// How the engine may run this state.
     const POLICY: Policy;
+    /// Limiters that it shares with others.
+    const LIMITS: &'static [LimiterSpec] = &[];
+    /// What a step takes of them.
+    fn demand(&self, job: &<Self::Workflow as Workflow>::Job) -> Demand {
+        let _ = job;
+        Demand::ONE
+    }
     /// Run one step. With [`Policy::blocking`] it is driven to its end on the blocking pool.
     fn run(self, cx: &mut Cx<Self::Workflow>) -> impl Future<Output = Outcome<Self>> + Send;
 }
@@ -108,6 +120,8 @@ pub struct StateSpec {
     pub aliases: &'static [&'static str],
     /// `None` for terminal states.
     pub policy: Option<Policy>,
+    /// Limiters that it shares with others.
+    pub limits: &'static [LimiterSpec],
     /// It has fields, which are saved with the job.
     pub fields: bool,
     /// Jobs may be added here.
@@ -123,6 +137,11 @@ impl StateSpec {
     #[must_use]
     pub const fn terminal(&self) -> bool {
         self.policy.is_none()
+    }
+
+    /// What a step takes of its limiters is to be asked.
+    pub(crate) fn is_weighted(&self) -> bool {
+        self.limits.iter().any(|limiter| limiter.weighted)
     }
 
     /// Has this name, or used to have it.

@@ -190,7 +190,7 @@ pub fn tell(store: &mut dyn Store<Flow>, header: &Header<Flow>) -> String {
             Saved::Json(text) => text.to_string(),
             Saved::Nothing => String::new(),
         });
-    let mut limiters: Vec<_> = header.limiters.iter().map(|(s, at)| (s.name(), at.0)).collect();
+    let mut limiters: Vec<_> = header.limiters.iter().map(|(s, at)| (s.clone(), at.0)).collect();
     limiters.sort_unstable();
     let mut held: Vec<_> = header.held.iter().map(|s| s.name()).collect();
     held.sort_unstable();

@@ -17,7 +17,7 @@ const KINDS: [Kind; 3] = [
 fn said(bench: &mut Bench) -> Vec<String> {
     bench.crash();
     let header = bench.header.clone();
-    let mut limiters: Vec<_> = header.limiters.iter().map(|(state, at)| (state.name(), at.0)).collect();
+    let mut limiters: Vec<_> = header.limiters.iter().map(|(name, at)| (name.clone(), at.0)).collect();
     limiters.sort_unstable();
     let store = bench.store();
     let mut lines = vec![format!("{} {} {:?}", header.run, header.created, header.held)];

@@ -17,16 +17,18 @@ pub(super) enum Place<'a> {
     Variant,
     /// With the state of the handler.
     Handler(&'a str),
+    Limiter,
 }
 
 impl Place<'_> {
-    const ALL: [Place<'static>; 3] = [Place::Enum, Place::Variant, Place::Handler("..")];
+    const ALL: [Place<'static>; 4] = [Place::Enum, Place::Variant, Place::Handler(".."), Place::Limiter];
 
     fn keys(self) -> &'static [&'static str] {
         match self {
             Place::Enum => &["app", "overall", "job", "name", "states"],
             Place::Variant => &["initial", "terminal", "next", "kick", "alias"],
-            Place::Handler(_) => &["concurrency", "rate", "burst", "retries", "backoff", "timeout"],
+            Place::Handler(_) => &["concurrency", "rate", "burst", "retries", "backoff", "timeout", "limits"],
+            Place::Limiter => &["rate", "burst", "concurrency", "weighted"],
         }
     }
 
@@ -42,6 +44,7 @@ impl Place<'_> {
                 "belongs on the handler function, not on the variant".to_owned()
             }
             (Place::Handler(_), _) => "belongs on a handler function, in `#[state(..)]`".to_owned(),
+            (Place::Limiter, _) => "belongs on a limiter, in `#[limiter(..)]`".to_owned(),
         }
     }
 }

@@ -1,22 +1,38 @@
 //! The keys of a handler, printed as the `Policy` they make.
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::meta::ParseNestedMeta;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, Ident, Lit, UnOp};
+use syn::{Expr, Ident, Lit, Path, Token, UnOp};
 
 use super::keys::{Keys, Place};
-use super::value;
+use super::{mark, value};
 use crate::error::Errors;
 use crate::expand::point_at;
 
-/// A policy, already printed as Rust; nothing for a function that claims to be terminal.
+/// How a state runs.
+pub(crate) struct PolicyArgs {
+    /// Already printed as Rust.
+    pub(crate) policy: TokenStream,
+    /// The types of limiters.
+    pub(crate) limits: Vec<Path>,
+}
+
+/// Nothing for a function that claims to be terminal.
 ///
 /// `state` is the handler's, to say where other keys belong.
-pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> Option<TokenStream> {
+pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> Option<PolicyArgs> {
     let mut keys = Keys::new(Place::Handler(state));
     let mut policy = quote!(::jorb::Policy::DEFAULT);
     let mut no_retry = None;
+    let mut limits = Vec::new();
     keys.each(tokens, errors, |key, meta| {
+        if key == "limits" {
+            limits = types(key, meta)?;
+            return Ok(());
+        }
         let value = ungrouped(value(meta, key, example(key))?.parse()?);
         let setting = match key {
             "concurrency" | "burst" => whole(key, &value, 1),
@@ -38,7 +54,73 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     if let (Some(at), Some(_)) = (keys.seen("backoff"), no_retry) {
         errors.push(syn::Error::new(at, "`backoff` has no effect with `retries = 0`"));
     }
-    keys.seen("terminal").is_none().then_some(policy)
+    keys.seen("terminal").is_none().then_some(PolicyArgs { policy, limits })
+}
+
+/// What a limiter allows.
+pub(crate) struct LimiterArgs {
+    /// Already printed as Rust.
+    pub(crate) spec: TokenStream,
+    pub(crate) weighted: bool,
+}
+
+pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
+    let mut keys = Keys::new(Place::Limiter);
+    let mut spec = TokenStream::new();
+    let mut weighted = false;
+    let before = errors.len();
+    keys.each(tokens, errors, |key, meta| {
+        let name = Ident::new(key, Span::call_site());
+        if key == "weighted" {
+            weighted = mark(meta)?;
+            spec.extend(quote!(.#name()));
+            return Ok(());
+        }
+        let value = ungrouped(value(meta, key, example(key))?.parse()?);
+        let setting = if key == "rate" { text(key, &value) } else { whole(key, &value, 1) }?;
+        spec.extend(quote!(.#name(#setting)));
+        Ok(())
+    });
+    for key in ["burst", "weighted"] {
+        if let (Some(at), None) = (keys.seen(key), keys.seen("rate")) {
+            errors.push(syn::Error::new(at, format!("`{key}` has no effect without `rate`")));
+        }
+    }
+    if errors.len() == before && keys.seen("rate").or(keys.seen("concurrency")).is_none() {
+        errors.push(syn::Error::new(
+            Span::call_site(),
+            "this limits nothing: give a `rate`, a `concurrency` or both, like `#[limiter(rate = \"10/s\")]`",
+        ));
+    }
+    LimiterArgs { spec, weighted }
+}
+
+/// `(GitHub, limits::Tokens)`
+fn types(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Path>> {
+    let wanted = format!("`{key}` lists limiters in parentheses: `{key}(GitHub, Tokens)`");
+    if !meta.input.peek(syn::token::Paren) {
+        return Err(meta.error(wanted));
+    }
+    let content;
+    syn::parenthesized!(content in meta.input);
+    let tokens: TokenStream = content.parse()?;
+    let paths = Punctuated::<Path, Token![,]>::parse_terminated
+        .parse2(tokens)
+        .map_err(|e| syn::Error::new(e.span(), &wanted))?;
+    let limits: Vec<Path> = paths.into_iter().collect();
+    if limits.is_empty() {
+        return Err(syn::Error::new(
+            meta.path.span(),
+            format!("`{key}()` lists no limiter: name some, or drop it"),
+        ));
+    }
+    for (n, path) in limits.iter().enumerate() {
+        let text = |path: &Path| path.to_token_stream().to_string();
+        if limits[..n].iter().any(|other| text(other) == text(path)) {
+            return Err(syn::Error::new_spanned(path, "this limiter is named twice"));
+        }
+    }
+    Ok(limits)
 }
 
 /// A literal is checked here; of anything else the compiler knows the type, and says so at the expression.

@@ -13,7 +13,7 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
     let itself = point_at(workflow.span(), quote!(Self));
     let [app_type, overall_type, job_type] = [("App", app), ("Overall", overall), ("Job", job)].map(context);
     let specs = w.states.iter().map(|s| spec(w, s));
-    let Bodies { index, save, load, dispatch } = Bodies::new(w);
+    let Bodies { index, save, load, dispatch, demand } = Bodies::new(w);
     quote! {
         impl ::jorb::Workflow for #workflow {
             #app_type
@@ -51,6 +51,9 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
             ) -> ::jorb::__private::Option<::jorb::Task<'_, Self>> {
                 #dispatch
             }
+            fn demand(self, job: &<Self as ::jorb::Workflow>::Job) -> (Self, ::jorb::Demand) {
+                #demand
+            }
         }
     }
 }
@@ -73,11 +76,11 @@ fn spec(w: &Workflow, s: &State) -> TokenStream {
     };
     let edges = |edges: &[Edge]| if w.sound { edges.iter().map(name_of).collect() } else { Vec::new() };
     let (next, kick) = (edges(&s.next), edges(&s.kick));
-    let policy = if s.terminal || !w.sound {
-        quote!(::jorb::__private::Option::None)
+    let (policy, limits) = if s.terminal || !w.sound {
+        (quote!(::jorb::__private::Option::None), quote!(&[]))
     } else {
         let this = w.path(s, Span::call_site());
-        quote!(::jorb::__private::Option::Some(#this::ENTRY.policy))
+        (quote!(::jorb::__private::Option::Some(#this::ENTRY.policy)), quote!(#this::ENTRY.limits))
     };
     quote! {
         #(#cfg)*
@@ -85,6 +88,7 @@ fn spec(w: &Workflow, s: &State) -> TokenStream {
             name: #name,
             aliases: &[#(#aliases),*],
             policy: #policy,
+            limits: #limits,
             fields: #has_fields,
             initial: #initial,
             next: &[#(#next),*],
@@ -98,6 +102,7 @@ struct Bodies {
     save: TokenStream,
     load: TokenStream,
     dispatch: TokenStream,
+    demand: TokenStream,
 }
 
 impl Bodies {
@@ -108,7 +113,8 @@ impl Bodies {
                 index: never.clone(),
                 save: never.clone(),
                 load: never.clone(),
-                dispatch: never,
+                dispatch: never.clone(),
+                demand: never,
             };
         }
         let each = |arm: fn(&Workflow, &State) -> TokenStream| -> TokenStream {
@@ -119,7 +125,7 @@ impl Bodies {
             arms.collect()
         };
         let (variants, indices) = (each(variant), each(index));
-        let (saves, loads, starts) = (each(save), each(load), each(start));
+        let (saves, loads, starts, demands) = (each(save), each(load), each(start), each(demand));
         Bodies {
             index: quote! {
                 // Counts no variant that a `cfg` takes away.
@@ -129,6 +135,7 @@ impl Bodies {
             save: quote!(match self { #saves }),
             load: quote!(match state { #loads _ => ::jorb::__private::Option::None }),
             dispatch: quote!(match self { #starts }),
+            demand: quote!(match self { #demands }),
         }
     }
 }
@@ -176,4 +183,19 @@ fn start(w: &Workflow, s: &State) -> TokenStream {
     }
     let this = w.path(s, Span::call_site());
     quote!(Self::#ident #bindings => ::jorb::__private::Option::Some((#this::ENTRY.run)(#this #bindings, cx)))
+}
+
+fn demand(w: &Workflow, s: &State) -> TokenStream {
+    let (ident, bindings) = (&s.ident, bindings(&s.fields));
+    if s.terminal {
+        return quote!(state @ Self::#ident { .. } => (state, ::jorb::Demand::ONE));
+    }
+    let this = w.path(s, Span::call_site());
+    quote! {
+        Self::#ident #bindings => {
+            let state = #this #bindings;
+            let demand = (#this::ENTRY.demand)(&state, job);
+            (::jorb::__private::From::from(state), demand)
+        }
+    }
 }

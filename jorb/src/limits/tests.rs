@@ -15,11 +15,18 @@ const START: u64 = 1_000_000 * MS;
 /// As `core::LEAD`.
 const LEAD: u64 = 20 * MS;
 
+/// Takes a permit, or says when it is there.
+fn take(bucket: &mut Bucket, now: u64, cost: u32) -> Result<(), u64> {
+    bucket.holds(now, cost)?;
+    bucket.take(now, cost);
+    Ok(())
+}
+
 /// When each of `n` starts happens, for a caller that waits as it is told.
-fn starts(limiter: &mut Limiter, mut now: u64, n: usize) -> Vec<u64> {
+fn starts(limiter: &mut Bucket, mut now: u64, n: usize) -> Vec<u64> {
     let mut starts = Vec::new();
     while starts.len() < n {
-        match limiter.take(now) {
+        match take(limiter, now, 1) {
             Ok(()) => starts.push((now - START) / MS),
             Err(until) => {
                 assert!(until > now);
@@ -32,9 +39,9 @@ fn starts(limiter: &mut Limiter, mut now: u64, n: usize) -> Vec<u64> {
 
 #[test]
 fn starts_follow_the_rate_and_a_burst_catches_up() {
-    let mut limiter = Limiter::new(Rate::literal("10/s"), None);
+    let mut limiter = Bucket::new(Rate::literal("10/s"), None);
     assert_eq!(starts(&mut limiter, START, 4), [0, 100, 200, 300]);
-    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(3));
+    let mut limiter = Bucket::new(Rate::literal("10/s"), Some(3));
     assert_eq!(starts(&mut limiter, START, 5), [0, 0, 0, 100, 200]);
     assert_eq!(starts(&mut limiter, START + 10_000 * MS, 4), [10_000, 10_000, 10_000, 10_100]);
 }
@@ -42,27 +49,24 @@ fn starts_follow_the_rate_and_a_burst_catches_up() {
 #[test]
 fn fast_rates_have_a_burst_of_5_ms() {
     assert_eq!(default_burst(Rate::literal("20000/s")), 100);
-    assert_eq!(Limiter::new(Rate::literal("10/s"), None).tolerance, 0);
+    assert_eq!(Bucket::new(Rate::literal("10/s"), None).burst, 1);
 }
 
 #[test]
 fn a_pause_is_obeyed_and_leaves_no_burst() {
-    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(3));
+    let mut limiter = Bucket::new(Rate::literal("10/s"), Some(3));
     limiter.pause(START + 500 * MS);
     assert_eq!(starts(&mut limiter, START, 3), [500, 600, 700]);
 }
 
 #[test]
 fn what_is_saved_goes_on_where_it_was() {
-    let mut limiter = Limiter::new(Rate::literal("10/s"), Some(2));
+    let mut limiter = Bucket::new(Rate::literal("10/s"), Some(2));
     starts(&mut limiter, START, 2);
-    let mut next = Limiter::new(Rate::literal("10/s"), Some(2));
-    next.restore(limiter.due(0).unwrap(), START + 10 * MS);
+    let mut next = Bucket::new(Rate::literal("10/s"), Some(2));
+    next.restore(limiter.due(0), true, START + 10 * MS);
     assert_eq!(starts(&mut next, START + 10 * MS, 2), [100, 200]);
-    let mut set_back = Limiter::new(Rate::literal("10/s"), Some(2));
-    set_back.restore(Timestamp(9_000_000), START);
-    assert_eq!(starts(&mut set_back, START, 1), [100]);
-    let mut drained = Limiter::new(Rate::literal("10/s"), Some(2));
+    let mut drained = Bucket::new(Rate::literal("10/s"), Some(2));
     drained.drain(START);
     assert_eq!(starts(&mut drained, START, 2), [100, 200]);
 }
@@ -71,11 +75,13 @@ fn what_is_saved_goes_on_where_it_was() {
 #[derive(Debug, Clone)]
 enum Event {
     /// Somebody wants to start; a slow start is saved first, which takes so many milliseconds each time.
-    Start { saving: [u64; 2] },
+    Start { saving: [u64; 2], cost: u32 },
     /// Time goes on.
     Wait { thousandths: u64 },
     /// Somebody waits as long as he is told, and starts.
-    Patient { saving: [u64; 2] },
+    Patient { saving: [u64; 2], cost: u32 },
+    /// The last start cost so much in the end.
+    Settle { actual: u32 },
     /// A service asks for a pause.
     Pause { thousandths: u64 },
     /// The process stops, and another one goes on.
@@ -89,11 +95,13 @@ impl Event {
     fn of(n: u32) -> Self {
         let (kind, n) = (n % 16, u64::from(n / 16));
         let saving = [[0, 0, 1, 19, 21, 300, 40_000][(n % 7) as usize], n % 3 * 9];
+        let cost = [1, 1, 1, 0, 2, 3, 9][(n / 7 % 7) as usize];
         let thousandths = [n % 500, n % 1_000, n % 3_000, n % 20_000][(n / 20_000 % 4) as usize];
         match kind {
-            0..6 => Event::Start { saving },
+            0..6 => Event::Start { saving, cost },
             6..9 => Event::Wait { thousandths },
-            9..12 => Event::Patient { saving },
+            9..11 => Event::Patient { saving, cost },
+            11 => Event::Settle { actual: (n % 12) as u32 },
             12 => Event::Pause { thousandths },
             13 => Event::Stop { thousandths },
             _ => Event::Crash { thousandths, saved: n % 2 == 0 },
@@ -105,21 +113,38 @@ impl Event {
 struct User {
     rate: Rate,
     burst: Option<u32>,
-    limiter: Limiter,
+    limiter: Bucket,
     now: u64,
     /// What the store has.
     saved: Option<Timestamp>,
-    starts: Vec<u64>,
+    /// When, at what cost, and what it cost in the end.
+    starts: Vec<(u64, u32, u32)>,
     /// No start before, said a service to this process.
     paused: u64,
+    /// Since the last start.
+    reopened: bool,
 }
 
 impl User {
     fn happens(&mut self, event: &Event) {
         match *event {
-            Event::Start { saving } => drop(self.start(saving)),
+            Event::Start { saving, cost } => drop(self.start(saving, cost)),
             Event::Wait { thousandths } => self.wait(thousandths),
-            Event::Patient { saving } => self.patient(saving),
+            Event::Patient { saving, cost } => self.patient(saving, cost),
+            Event::Settle { actual } => {
+                // Of a start in this process that was not settled yet.
+                if let Some((_, cost, settled)) = self.starts.last_mut()
+                    && !self.reopened
+                    && cost == settled
+                    && *cost > 0
+                {
+                    self.limiter.settle(self.now, *cost, actual);
+                    *settled = actual;
+                    if self.limiter.is_slow() || self.limiter.owes(self.now) {
+                        self.saved = self.limiter.due(0);
+                    }
+                }
+            }
             Event::Pause { thousandths } => {
                 let until = self.now + self.limiter.interval / 1_000 * thousandths;
                 self.limiter.pause(until);
@@ -130,7 +155,7 @@ impl User {
                 self.reopen(thousandths, true);
             }
             Event::Crash { thousandths, saved } => {
-                if saved && self.limiter.is_slow() && self.limiter.take(self.now).is_ok() {
+                if saved && self.limiter.is_slow() && take(&mut self.limiter, self.now, 1).is_ok() {
                     self.saved = self.limiter.due(LEAD);
                 }
                 self.reopen(thousandths, false);
@@ -143,10 +168,11 @@ impl User {
     }
 
     /// As `Core::next` and `Core::starts`; says when to come again.
-    fn start(&mut self, saving: [u64; 2]) -> Result<(), u64> {
-        self.limiter.take(self.now)?;
+    fn start(&mut self, saving: [u64; 2], cost: u32) -> Result<(), u64> {
+        take(&mut self.limiter, self.now, cost)?;
+        self.reopened = false;
         assert!(self.now >= self.paused, "a start in a pause");
-        if self.limiter.is_slow() {
+        if cost > 0 && (self.limiter.is_slow() || self.limiter.owes(self.now)) {
             let mut taken = self.now;
             for took in saving {
                 self.saved = self.limiter.due(LEAD);
@@ -159,38 +185,41 @@ impl User {
                 taken = self.now;
             }
         }
-        self.starts.push(self.now);
+        self.starts.push((self.now, cost, cost));
         Ok(())
     }
 
-    fn patient(&mut self, saving: [u64; 2]) {
-        if let Err(until) = self.start(saving) {
+    fn patient(&mut self, saving: [u64; 2], cost: u32) {
+        if let Err(until) = self.start(saving, cost) {
+            // A large debt is paid off first, and each crash adds to it what saving may have taken.
+            let small = cost <= 1 && self.starts.iter().all(|(_, cost, actual)| *cost <= 1 && *actual <= 1);
             let latest = self.paused.max(self.now + self.limiter.interval + MS);
-            assert!(until > self.now && until <= latest, "told to wait {} ns", until - self.now);
+            assert!(until > self.now && (until <= latest || !small), "told to wait {} ns", until - self.now);
             self.now = until;
-            assert_eq!(self.start(saving), Ok(()), "whoever waits as he is told gets his permit");
+            assert_eq!(self.start(saving, cost), Ok(()), "whoever waits as he is told gets his permit");
         }
     }
 
     /// As `Core::new`.
     fn reopen(&mut self, thousandths: u64, clean: bool) {
         self.wait(thousandths);
-        self.limiter = Limiter::new(self.rate, self.burst);
+        self.limiter = Bucket::new(self.rate, self.burst);
         self.paused = 0;
-        if !clean && !self.limiter.is_slow() {
-            self.limiter.drain(self.now);
-        } else if let Some(due) = self.saved {
-            self.limiter.restore(due, self.now);
-        }
+        self.reopened = true;
+        self.limiter.restore(self.saved, clean, self.now);
     }
 
-    /// Windows that begin and end with a start are the narrowest.
+    /// Windows that begin and end with a start are the narrowest. The last start of a window may be the one that makes
+    /// a debt, or turn out to have cost more than was known.
     fn check(&self, burst: u32) {
         let interval = u128::from(self.limiter.interval);
-        for (i, first) in self.starts.iter().enumerate() {
-            for (n, last) in self.starts[i..].iter().enumerate() {
-                let allowed = u128::from(burst) + u128::from(last - first) / interval;
-                assert!((n as u128) < allowed, "{} starts in {} ns, from start {i} on", n + 1, last - first);
+        for (i, (first, ..)) in self.starts.iter().enumerate() {
+            let mut before = 0;
+            for (last, cost, actual) in &self.starts[i..] {
+                let allowed = u128::from(burst.max(*cost)) + u128::from(last - first) / interval;
+                let all = before + u128::from(*cost);
+                assert!(*cost == 0 || all <= allowed, "{all} in {} ns, from start {i} on", last - first);
+                before += u128::from(*actual);
             }
         }
     }
@@ -221,12 +250,12 @@ proptest! {
         burst in proptest::option::of(1..6_u32),
         events in vec(any::<u32>().prop_map(Event::of), 0..80),
     ) {
-        let limiter = Limiter::new(rate, burst);
-        let mut user = User { rate, burst, limiter, now: START, saved: None, starts: Vec::new(), paused: 0 };
+        let limiter = Bucket::new(rate, burst);
+        let mut user = User { rate, burst, limiter, now: START, saved: None, starts: Vec::new(), paused: 0, reopened: true };
         for event in &events {
             user.happens(event);
         }
-        user.patient([0, 0]);
-        user.check(burst.unwrap_or_else(|| default_burst(rate)).max(1));
+        user.patient([0, 0], 1);
+        user.check(user.limiter.burst);
     }
 }

@@ -8,11 +8,11 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Line, Waiting};
+use super::permits::{Permits, Refused};
 use super::summary::Ending;
 use crate::{
     Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Workflow,
-    limits::Limiter,
-    store::{Change, Fresh, Header, Numbers, Record},
+    store::{Change, Fresh, Header, LimiterName, Numbers},
 };
 
 use self::commit::Followers;
@@ -58,6 +58,8 @@ pub(super) struct Core<W: Workflow> {
 
 struct Inner<W: Workflow> {
     lines: Vec<Line<W>>,
+    /// Of each state.
+    slots: Vec<usize>,
     /// What the store has, as of the last commit.
     durable: Header<W>,
     next: Numbers,
@@ -68,7 +70,9 @@ struct Inner<W: Workflow> {
     /// Empty ones for the next batch: a megabyte is not to be asked for each time.
     spare: (Vec<Change<W>>, Vec<Followers<W>>),
     admitted: Vec<(JobId, StateId<W>)>,
-    saves: Vec<(StateId<W>, Timestamp, oneshot::Sender<()>)>,
+    permits: Permits,
+    /// Limiters that are to be saved, and who waits for that.
+    saves: Vec<Save>,
     held: Option<Vec<StateId<W>>>,
     /// Lines that are to be read from the store, by turns.
     loads: VecDeque<StateId<W>>,
@@ -89,6 +93,9 @@ struct Inner<W: Workflow> {
     /// [`WINDOW`], but for tests.
     window: usize,
 }
+
+/// Limiters and when their next permits are due, and who waits for that to be saved.
+type Save = (Vec<(LimiterName, Timestamp)>, Option<oneshot::Sender<()>>);
 
 /// The first jobs of a run, which it is tried on.
 struct Canary {
@@ -115,11 +122,12 @@ struct Tally {
     throttles: u64,
 }
 
-/// A permit of a slow limiter, which counts once it is saved.
+/// A permit of slow limiters, which counts once it is saved.
 pub(super) struct Permit {
     pub(super) saved: oneshot::Receiver<()>,
     /// When it was taken.
-    pub(super) at: u64,
+    at: u64,
+    of: Vec<usize>,
 }
 
 /// What a slot is to do.
@@ -152,23 +160,16 @@ impl<W: Workflow> Core<W> {
         let now = clock.nanos();
         let unit = bounds.window.unwrap_or(WINDOW);
         let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
-            let mut limiter = policy.as_ref().and_then(Limiter::of);
-            if let Some(limiter) = &mut limiter {
-                let saved = header.limiters.iter().find(|(of, _)| *of == state);
-                if !header.clean && !limiter.is_slow() {
-                    limiter.drain(now);
-                } else if let Some((_, due)) = saved {
-                    limiter.restore(*due, now);
-                }
-            }
             let slots = policy.map_or(0, |p| p.concurrency);
             let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
             let beyond = header.counts.get(state, Status::Ready);
-            Line::new(beyond, window, WIDE * unit, limiter, header.held.contains(&state))
+            Line::new(beyond, window, WIDE * unit, header.held.contains(&state))
         };
         let states = W::STATES.len();
         let inner = Inner {
             lines: StateId::all().zip(policies).map(line).collect(),
+            slots: policies.iter().map(|policy| policy.map_or(0, |policy| policy.concurrency)).collect(),
+            permits: Permits::new(policies, &header, now),
             next: header.next,
             fresh: header.fresh.clone(),
             durable: Header { clean: false, ..header },
@@ -211,11 +212,11 @@ impl<W: Workflow> Core<W> {
     }
 
     /// Jobs that were moving when the run was last open.
-    pub(super) fn resume(&self, jobs: Vec<Record<W>>) {
+    pub(super) fn resume(&self, jobs: Vec<Waiting<W>>) {
         let now = self.clock.nanos();
         let mut inner = self.lock();
-        for record in jobs {
-            inner.lines[record.job.state.index()].resume(record, now);
+        for job in jobs {
+            inner.lines[job.record.job.state.index()].resume(job, now);
         }
         for state in StateId::<W>::all() {
             inner.ask(state, now, self);
@@ -235,9 +236,9 @@ impl<W: Workflow> Core<W> {
             return Pull::Retire;
         }
         // A limiter must not think that a start was earlier than it is.
-        let limited = inner.lines[state.index()].limiter.is_some();
+        let limited = inner.permits.limits(state.index());
         let now = ended.filter(|_| !limited).unwrap_or_else(|| self.clock.nanos());
-        let next = inner.next(state, now);
+        let next = inner.next(state, now, self);
         inner.ask(state, now, self);
         self.want_loads(inner);
         let line = &mut inner.lines[state.index()];
@@ -256,8 +257,9 @@ impl<W: Workflow> Core<W> {
         // A slot that sleeps may find work as well, now or at its time.
         if line.idle > 0 {
             match line.head() {
-                Some(at) if nanos(at) > now && inner.canary.is_none() => {
-                    if line.wake_by(nanos(at)) {
+                Some(job) if job.starts_at() > now && inner.canary.is_none() => {
+                    let at = job.starts_at();
+                    if line.wake_by(at) {
                         self.timer.notify_one();
                     }
                 }
@@ -265,36 +267,37 @@ impl<W: Workflow> Core<W> {
                 _ => self.wake[state.index()].notify_one(),
             }
         }
-        let slow = line.limiter.as_ref().is_some_and(Limiter::is_slow);
-        let permit = slow.then(|| self.save(inner, state));
+        let of = inner.permits.to_save(state.index(), &job.at_hand.demand, now);
+        let permit = (!of.is_empty()).then(|| self.save(inner, of));
         Pull::Run(job, now, permit)
     }
 
     /// A saved permit is used now. It counts from now on, and must be saved again if that took long.
-    pub(super) fn starts(&self, state: StateId<W>, taken: u64) -> Option<Permit> {
+    pub(super) fn starts(&self, state: StateId<W>, Permit { at, of, .. }: Permit) -> Option<Permit> {
         let mut inner = self.lock();
-        let late = self.clock.nanos().saturating_sub(taken);
-        let line = &mut inner.lines[state.index()];
-        if let Some(limiter) = &mut line.limiter {
-            limiter.shift(late);
-        }
+        let late = self.clock.nanos().saturating_sub(at);
+        inner.permits.shift(&of, late);
         if late > LEAD {
-            return Some(self.save(&mut inner, state));
+            return Some(self.save(&mut inner, of));
         }
-        line.saving = false;
-        self.wake[state.index()].notify_one();
+        self.saved(&mut inner, state, &of);
         None
     }
 
-    /// Saves a limiter as if its last permit was used a little later, which it will be.
-    fn save(&self, inner: &mut Inner<W>, state: StateId<W>) -> Permit {
-        let line = &mut inner.lines[state.index()];
-        line.saving = true;
-        let due = line.limiter.as_ref().and_then(|limiter| limiter.due(LEAD));
+    /// Saves slow limiters as if their last permit was used a little later, which it will be.
+    fn save(&self, inner: &mut Inner<W>, of: Vec<usize>) -> Permit {
+        let due = inner.permits.save(&of, LEAD);
         let (saved, wait) = oneshot::channel();
-        inner.saves.push((state, due.unwrap_or_default(), saved));
+        inner.saves.push((due, Some(saved)));
         self.work.notify_one();
-        Permit { saved: wait, at: self.clock.nanos() }
+        Permit { saved: wait, at: self.clock.nanos(), of }
+    }
+
+    /// Others may take of these limiters again.
+    fn saved(&self, inner: &mut Inner<W>, state: StateId<W>, limiters: &[usize]) {
+        inner.permits.saved(limiters);
+        inner.permits_changed(state, self);
+        self.wake[state.index()].notify_one();
     }
 
     /// Waits after a [`Pull::Wait`].
@@ -318,7 +321,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         inner.executing -= 1;
         inner.lines[state.index()].executing -= 1;
-        inner.lines[state.index()].saving = false;
+        inner.permits.give_back(state.index());
     }
 
     /// When the timer has to look next.
@@ -340,36 +343,76 @@ impl<W: Workflow> Core<W> {
 }
 
 impl<W: Workflow> Inner<W> {
-    /// Takes the job of `state` that is to start next, with its permit; or says when to look again, if that is known.
-    fn next(&mut self, state: StateId<W>, now: u64) -> Result<Waiting<W>, Option<u64>> {
-        // Others must not keep a state waiting by filling up what is uncommitted: it may always have one step there.
-        if self.is_full() && self.lines[state.index()].uncommitted > 0 {
-            return Err(None); // the writer wakes us
+    /// Takes the job of `state` that is to start next, with its permits; or says when to look again, if that is known.
+    fn next(&mut self, state: StateId<W>, now: u64, core: &Core<W>) -> Result<Waiting<W>, Option<u64>> {
+        let at = state.index();
+        let since = self.lines[at].refused.take().map_or(now, |(_, since)| since);
+        let job = self.candidate(at).ok_or(None)?; // whoever changes that wakes us
+        if job.starts_at() > now {
+            return Err(Some(job.starts_at()));
         }
-        let line = &mut self.lines[state.index()];
-        if line.held || line.saving {
-            return Err(None); // whoever ends that wakes us
+        if self.permits.limits(at) {
+            self.may_take(at, now, core).map_err(|refused| {
+                self.lines[at].refused = Some((refused, since));
+                refused.until
+            })?;
         }
-        let only = self.canary.as_mut().filter(|canary| canary.is_full());
-        let due = match &only {
-            Some(canary) => line.next_of(|job| canary.has(job)),
-            None => line.head(),
+        let only = self.canary.as_ref().filter(|canary| canary.is_full());
+        let job = match only {
+            Some(canary) => self.lines[at].take_if(|job| canary.has(job)),
+            None => self.lines[at].pop(),
         };
-        let due = due.ok_or(None)?;
-        if nanos(due) > now {
-            return Err(Some(nanos(due)));
-        }
-        if let Some(limiter) = &mut line.limiter {
-            limiter.take(now).map_err(Some)?;
-        }
-        if let Some(canary) = only {
-            return line.take_if(|job| canary.has(job)).ok_or(None);
-        }
-        let job = line.pop().ok_or(None)?;
+        let job = job.ok_or(None)?;
         if let Some(canary) = &mut self.canary {
             canary.jobs.insert(job.record.job.id);
         }
+        if self.permits.limits(at) {
+            self.permits.take(at, &job.at_hand.demand, now);
+            // Who stood behind this job may be next.
+            self.permits_changed(state, core);
+        }
         Ok(job)
+    }
+
+    /// The job of a state that is next, if all but its time and its limiters let it start.
+    fn candidate(&self, state: usize) -> Option<&Waiting<W>> {
+        let line = &self.lines[state];
+        // Others must not keep a state waiting by filling up what is uncommitted: it may always have one step there.
+        if line.held || self.is_full() && line.uncommitted > 0 {
+            return None;
+        }
+        match self.canary.as_ref().filter(|canary| canary.is_full()) {
+            Some(canary) => line.next_of(|job| canary.has(job)),
+            None => line.head(),
+        }
+    }
+
+    /// The next job of a state may start as far as its limiters go, and no other state's job that waits for one of
+    /// them goes first.
+    fn may_take(&mut self, state: usize, now: u64, core: &Core<W>) -> Result<(), Refused> {
+        let Some(job) = self.candidate(state) else { return Ok(()) };
+        let turn = job.turn();
+        if let Err(refused) = self.permits.are_there(state, &job.at_hand.demand, now) {
+            if refused.until.is_none() {
+                self.permits.tell(state, refused.limiter);
+            }
+            return Err(refused);
+        }
+        let first = self.permits.shared(state, &job.at_hand.demand).find(|(limiter, other)| {
+            let free = self.lines[*other].executing < self.slots[*other];
+            let waits =
+                self.candidate(*other).filter(|job| free && job.starts_at() <= now && job.turn() < turn);
+            waits.is_some_and(|job| self.permits.are_there_but_of(*limiter, *other, &job.at_hand.demand, now))
+        });
+        let Some((limiter, other)) = first else { return Ok(()) };
+        self.permits.tell(state, limiter);
+        core.wake[other].notify_one();
+        Err(Refused { limiter, until: None })
+    }
+
+    /// Who waits for the limiters of this state looks again.
+    fn permits_changed(&mut self, state: StateId<W>, core: &Core<W>) {
+        self.permits.changed(state.index(), |blocked| core.wake[blocked].notify_one());
     }
 
     fn wake_writer(&mut self, core: &Core<W>) {

@@ -2,30 +2,79 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
-    Timestamp, Workflow,
-    limits::Limiter,
+    Demand, StateId, Timestamp, Unreadable, Workflow,
+    codec::load_state,
     store::{Record, Turn},
 };
 
-/// A job that memory has, with its values if they need not be read from their texts.
+use super::{panic::caught, permits::Refused};
+
+/// A job that memory has.
 pub(super) struct Waiting<W: Workflow> {
     pub(super) record: Box<Record<W>>,
-    pub(super) values: Option<Values<W>>,
+    pub(super) at_hand: AtHand<W>,
     /// When memory got it, in nanoseconds.
     pub(super) since: u64,
+}
+
+/// What is known of the next step of a job, without asking the store.
+pub(super) struct AtHand<W: Workflow> {
+    /// Its values, if they need not be read from their texts.
+    pub(super) values: Option<Values<W>>,
+    /// Of the limiters of its state.
+    pub(super) demand: Demand,
+}
+
+impl<W: Workflow> AtHand<W> {
+    pub(super) const NOTHING: Self = AtHand { values: None, demand: Demand::ONE };
+
+    /// What a job takes of limiters is not stored: it follows from its state and its context. In a state without weights,
+    /// nothing is read before its step.
+    pub(super) fn read(record: &Record<W>) -> Self {
+        if !record.job.state.spec().is_weighted() {
+            return AtHand::NOTHING;
+        }
+        let asked = caught(|| {
+            let (state, context) = values(record).ok()?;
+            let (state, demand) = state.demand(&context);
+            Some(AtHand { values: Some((state, context)), demand })
+        });
+        // One that cannot be read, or asked, is parked by its step, which says why.
+        asked.ok().flatten().unwrap_or(AtHand::NOTHING)
+    }
+
+    /// Of values that nobody has to read.
+    pub(super) fn of(to: StateId<W>, state: W, context: W::Job) -> Self {
+        let (state, demand) =
+            if to.spec().is_weighted() { state.demand(&context) } else { (state, Demand::ONE) };
+        AtHand { values: Some((state, context)), demand }
+    }
 }
 
 /// A state and a context.
 pub(super) type Values<W> = (W, <W as Workflow>::Job);
 
 impl<W: Workflow> Waiting<W> {
-    fn read(record: Record<W>, now: u64) -> Self {
-        Waiting { record: Box::new(record), values: None, since: now }
+    /// A job that the store gave.
+    pub(super) fn read(record: Record<W>) -> Self {
+        let at_hand = AtHand::read(&record);
+        Waiting { record: Box::new(record), at_hand, since: 0 }
     }
 
     pub(super) fn turn(&self) -> Turn {
         self.record.turn()
     }
+
+    /// In nanoseconds.
+    pub(super) fn starts_at(&self) -> u64 {
+        self.record.job.ready_at.0.saturating_mul(1_000_000)
+    }
+}
+
+/// The state and the context of a job, read from their texts.
+pub(super) fn values<W: Workflow>(record: &Record<W>) -> Result<Values<W>, Unreadable> {
+    let state = load_state(record.job.state.name(), &record.job.data)?;
+    Ok((state, W::CODEC.job.load(&record.job.context)?))
 }
 
 /// The line of one state. Memory has its head, the store has the rest.
@@ -59,9 +108,8 @@ pub(super) struct Line<W: Workflow> {
     pub(super) idle: usize,
     /// Stopped by an operator.
     pub(super) held: bool,
-    pub(super) limiter: Option<Limiter>,
-    /// A permit is on its way to the store: until its step starts, nobody knows when the next one may.
-    pub(super) saving: bool,
+    /// What its next job waits for, if not for a slot.
+    pub(super) refused: Option<(Refused, u64)>,
     /// When its slots are to look again.
     pub(super) wake_at: Option<u64>,
 }
@@ -84,13 +132,7 @@ const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 impl<W: Workflow> Line<W> {
     /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory, and `widest` while it
     /// flows.
-    pub(super) fn new(
-        beyond: u64,
-        window: usize,
-        widest: usize,
-        limiter: Option<Limiter>,
-        held: bool,
-    ) -> Self {
+    pub(super) fn new(beyond: u64, window: usize, widest: usize, held: bool) -> Self {
         Line {
             waiting: VecDeque::new(),
             horizon: (beyond > 0).then_some(FIRST),
@@ -108,8 +150,7 @@ impl<W: Workflow> Line<W> {
             uncommitted: 0,
             idle: 0,
             held,
-            limiter,
-            saving: false,
+            refused: None,
             wake_at: None,
         }
     }
@@ -206,17 +247,17 @@ impl<W: Workflow> Line<W> {
     }
 
     /// A job that was moving when the run was last open.
-    pub(super) fn resume(&mut self, record: Record<W>, now: u64) {
+    pub(super) fn resume(&mut self, job: Waiting<W>, now: u64) {
         self.beyond -= 1;
-        self.insert(Waiting::read(record, now));
+        self.insert(Waiting { since: now, ..job });
         self.settle();
     }
 
-    /// When its head may start; nothing when nobody waits, or the store must be asked first.
-    pub(super) fn head(&self) -> Option<Timestamp> {
+    /// Its head; nothing when nobody waits, or the store must be asked first.
+    pub(super) fn head(&self) -> Option<&Waiting<W>> {
         let job = self.waiting.front()?;
         let known = self.horizon.is_none_or(|horizon| job.turn() <= horizon);
-        known.then_some(job.record.job.ready_at)
+        known.then_some(job)
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting<W>> {
@@ -265,28 +306,28 @@ impl<W: Workflow> Line<W> {
     }
 
     /// Placed jobs that the store gave, in order, those after the horizon.
-    pub(super) fn loaded(&mut self, mut page: Vec<Record<W>>, now: u64) {
+    pub(super) fn loaded(&mut self, mut page: Vec<Waiting<W>>, now: u64) {
         if let Some(unsaved) = self.unsaved.first() {
-            page.truncate(page.partition_point(|record| record.turn() < *unsaved));
+            page.truncate(page.partition_point(|job| job.turn() < *unsaved));
         }
         self.load = if page.is_empty() { Load::AfterCommit } else { Load::No };
-        for record in page {
+        for job in page {
             self.beyond -= 1;
-            self.horizon = Some(record.turn());
-            self.insert(Waiting::read(record, now));
+            self.horizon = Some(job.turn());
+            self.insert(Waiting { since: now, ..job });
         }
         self.settle();
     }
 
     /// A fresh job that the store gave: kept, unless the line is long. Then it is given back to be placed.
-    pub(super) fn admit(&mut self, record: Record<W>, now: u64) -> Option<Record<W>> {
+    pub(super) fn admit(&mut self, job: Waiting<W>, now: u64) -> Option<Waiting<W>> {
         if self.waiting.len() >= self.room(now) || self.put_back {
             self.put_back = true;
-            return Some(record);
+            return Some(job);
         }
         self.beyond -= 1;
-        self.horizon = Some(record.turn());
-        self.insert(Waiting::read(record, now));
+        self.horizon = Some(job.turn());
+        self.insert(Waiting { since: now, ..job });
         self.settle();
         None
     }
@@ -324,9 +365,9 @@ impl<W: Workflow> Line<W> {
         self.waiting.remove(at)
     }
 
-    /// When the first of the jobs in memory may start that `wanted` wants.
-    pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Timestamp> {
-        self.waiting.iter().find(|job| wanted(job)).map(|job| job.record.job.ready_at)
+    /// The first of the jobs in memory that `wanted` wants.
+    pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<&Waiting<W>> {
+        self.waiting.iter().find(|job| wanted(job))
     }
 }
 

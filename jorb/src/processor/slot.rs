@@ -7,15 +7,13 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::core::{Core, Done, Permit, Pull};
-use super::line::{Values, Waiting};
+use super::line::{AtHand, Waiting, values};
 use super::panic::{Caught, caught};
 use super::random::uniform;
 use crate::{
-    Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unreadable, Unwritable, Workflow,
-    codec::load_state,
-    cx::{At, Cancelled},
+    Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unwritable, Workflow,
+    cx::{At, Cancelled, Settled},
     reduce::{Kicked, Moved, Reduced, Returned, Target, reduce},
-    store::Record,
 };
 
 /// What all slots share.
@@ -58,11 +56,11 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
 
 /// Waits until a permit is saved. False when the store failed: a start that is not saved is none.
 async fn may_start<W: Workflow>(core: &Core<W>, state: StateId<W>, mut permit: Option<Permit>) -> bool {
-    while let Some(Permit { saved, at }) = permit {
-        if saved.await.is_err() {
+    while let Some(mut taken) = permit {
+        if (&mut taken.saved).await.is_err() {
             return false;
         }
-        permit = core.starts(state, at);
+        permit = core.starts(state, taken);
     }
     true
 }
@@ -81,7 +79,7 @@ struct Bench<'a, W: Workflow> {
 
 /// What a step gave.
 enum Gave<W: Workflow> {
-    Outcome(Result<Move<W>, Fault>, W::Job),
+    Outcome { outcome: Result<Move<W>, Fault>, context: W::Job, settled: Settled },
     Broke(String),
     Stopped,
 }
@@ -89,21 +87,25 @@ enum Gave<W: Workflow> {
 impl<W: Workflow> Bench<'_, W> {
     async fn step(&mut self, job: Waiting<W>, started: u64) -> Done<W> {
         let core = &self.shared.core;
-        let Waiting { mut record, values, .. } = job;
+        let Waiting { mut record, at_hand: AtHand { values: known, demand }, .. } = job;
         let before = record.standing();
         let since = before.turn.ready_at.0.saturating_mul(1_000_000);
         let waited = Duration::from_nanos(started.saturating_sub(since));
         let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
-        let values = match values {
-            Some(values) => Ok(Ok(values)),
-            None => caught(|| read(&record)),
+        let known = match known {
+            Some(known) => Ok(Ok(known)),
+            None => caught(|| values(&record)),
         };
-        let (returned, values, values_of_kicks) = match values {
+        let mut settled = Vec::new();
+        let Encoded { returned, at_hand, of_kicks } = match known {
             Err(error) => nothing(Returned::Broke { error }),
             Ok(Err(e)) => nothing(unusable(&e)),
             Ok(Ok((state, context))) => {
                 let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
-                let gave = self.run(&record.job, state, context).instrument(span).await;
+                let mut gave = self.run(&record.job, state, context).instrument(span).await;
+                if let Gave::Outcome { settled: said, .. } = &mut gave {
+                    settled = std::mem::take(said);
+                }
                 let form = core.form;
                 caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
             }
@@ -118,7 +120,9 @@ impl<W: Workflow> Bench<'_, W> {
         let Reduced { job, effect, kicks, action } =
             reduce(self.policy, record.job.take(), returned, now, random);
         record.job = job;
-        Done { before, record, effect, kicks, action, values, values_of_kicks, waited, ran, ended }
+        // A step that failed may have changed what the next one takes.
+        let at_hand = at_hand.unwrap_or_else(|| AtHand::read(&record));
+        Done { before, record, effect, kicks, action, at_hand, of_kicks, demand, settled, waited, ran, ended }
     }
 
     /// Runs one step, where its policy says, for as long as it may take.
@@ -130,6 +134,7 @@ impl<W: Workflow> Bench<'_, W> {
             step: job.step,
             attempt: job.attempt,
             cancelled: self.cancelled.clone(),
+            settled: Vec::new(),
         };
         let both = || (self.shared.app.clone(), self.shared.overall.clone());
         let (app, overall) = self.at_hand.take().unwrap_or_else(both);
@@ -153,12 +158,12 @@ impl<W: Workflow> Bench<'_, W> {
                 () = self.shared.core.kill.cancelled() => Err(Gave::Stopped),
             }
         };
-        let Cx { app, overall, job, .. } = cx;
+        let Cx { app, overall, job: context, at } = cx;
         // A handler may have put others there.
         if Arc::ptr_eq(&app, &self.shared.app) && Arc::ptr_eq(&overall, &self.shared.overall) {
             self.at_hand = Some((app, overall));
         }
-        outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome(outcome, job))
+        outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome { outcome, context, settled: at.settled })
     }
 
     /// A thread cannot be dropped: after its timeout a step keeps its slot, and its job, until it returns.
@@ -168,7 +173,7 @@ impl<W: Workflow> Bench<'_, W> {
         let span = tracing::Span::current();
         let work = Caught(Box::pin(async move {
             let outcome = run(state, &mut cx).await;
-            Gave::Outcome(outcome, cx.job)
+            Gave::Outcome { outcome, context: cx.job, settled: cx.at.settled }
         }));
         let mut thread = self.shared.threads.spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
         let joined = |joined: Result<Result<Gave<W>, String>, tokio::task::JoinError>| match joined {
@@ -202,11 +207,6 @@ async fn run<W: Workflow>(state: W, cx: &mut Cx<W>) -> Result<Move<W>, Fault> {
     state.dispatch(cx).expect("only states with a handler have slots").await
 }
 
-fn read<W: Workflow>(record: &Record<W>) -> Result<(W, W::Job), Unreadable> {
-    let state = load_state(record.job.state.name(), &record.job.data)?;
-    Ok((state, W::CODEC.job.load(&record.job.context)?))
-}
-
 async fn too_long(policy: &Policy) {
     match policy.timeout {
         Some(limit) => sleep(limit).await,
@@ -218,19 +218,24 @@ fn late(policy: &Policy) -> String {
     format!("timed out: no result after {:?}", policy.timeout.unwrap_or_default())
 }
 
-type Encoded<W> = (Returned<W>, Option<Values<W>>, Vec<Values<W>>);
-
-/// No values are at hand for the step that follows.
-fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
-    (returned, None, Vec::new())
+struct Encoded<W: Workflow> {
+    returned: Returned<W>,
+    /// For the steps that follow.
+    at_hand: Option<AtHand<W>>,
+    of_kicks: Vec<AtHand<W>>,
 }
 
-/// What a step gave, as the store keeps it; and the values, for the steps that follow.
+/// Nothing is at hand for the step that follows.
+fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
+    Encoded { returned, at_hand: None, of_kicks: Vec::new() }
+}
+
+/// What a step gave, as the store keeps it.
 fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
     let (outcome, context) = match gave {
         Gave::Stopped => return nothing(Returned::Stopped),
         Gave::Broke(error) => return nothing(Returned::Broke { error }),
-        Gave::Outcome(outcome, context) => (outcome, context),
+        Gave::Outcome { outcome, context, .. } => (outcome, context),
     };
     let saved = match W::CODEC.job.save(form, &context) {
         Ok(saved) => saved,
@@ -242,13 +247,16 @@ fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
             nothing(Returned::Failed { reaction: fault.reaction(), error, context: saved })
         }
         Ok(step) => match encode_move(form, step, saved) {
-            Ok((moved, state, kicked)) => (Returned::Moved(moved), Some((state, context)), kicked),
+            Ok((moved, state, of_kicks)) => {
+                let at_hand = AtHand::of(moved.to.state, state, context);
+                Encoded { returned: Returned::Moved(moved), at_hand: Some(at_hand), of_kicks }
+            }
             Err(e) => nothing(unusable(&e)),
         },
     }
 }
 
-type EncodedMove<W> = (Moved<W>, W, Vec<Values<W>>);
+type EncodedMove<W> = (Moved<W>, W, Vec<AtHand<W>>);
 
 fn encode_move<W: Workflow>(
     form: crate::Form,
@@ -257,14 +265,15 @@ fn encode_move<W: Workflow>(
 ) -> Result<EncodedMove<W>, Unwritable> {
     let Move { to, after, kicks } = step;
     let (state, to) = Target::save(form, to)?;
-    let mut values = Vec::with_capacity(kicks.len());
+    let mut of_kicks = Vec::with_capacity(kicks.len());
     let mut kicked = Vec::with_capacity(kicks.len());
     for NewJob { state, context, once } in kicks {
         let (state, to) = Target::save(form, state)?;
-        kicked.push(Kicked { to, context: W::CODEC.job.save(form, &context)?, once });
-        values.push((state, context));
+        let saved = W::CODEC.job.save(form, &context)?;
+        of_kicks.push(AtHand::of(to.state, state, context));
+        kicked.push(Kicked { to, context: saved, once });
     }
-    Ok((Moved { to, after, kicks: kicked, context }, state, values))
+    Ok((Moved { to, after, kicks: kicked, context }, state, of_kicks))
 }
 
 fn unusable<W: Workflow>(error: &dyn std::error::Error) -> Returned<W> {

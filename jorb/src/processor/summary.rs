@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{StateId, Status, Workflow, store::Header};
+use crate::{StateId, Status, Timestamp, Workflow, store::Header};
 
 /// How a run stands while it is driven: what [`Listener`](crate::Listener)s get.
 ///
@@ -17,6 +17,8 @@ use crate::{StateId, Status, Workflow, store::Header};
 pub struct Overview {
     /// Every state, in declaration order.
     pub states: Vec<StateOverview>,
+    /// The limits that states share, in the order in which states name them.
+    pub limiters: Vec<LimiterOverview>,
     /// How often a service pushed back, since this process drives the run.
     pub throttles: u64,
     /// Why no step starts any more, from when none does.
@@ -48,6 +50,35 @@ pub struct StateOverview {
     pub parked: u64,
     /// Errors since this process drives the run.
     pub errors: u64,
+    /// What its next job waits for, if not for a slot of the state.
+    pub waits: Option<Wait>,
+}
+
+/// What a job waits for that has a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// The limiter; `rate` is the state's own one.
+    pub limiter: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it gets a permit at the earliest; nothing while it waits for a step to end, or for a job of another state that
+    /// came first.
+    pub until: Option<Timestamp>,
+}
+
+/// How a limit stands that states share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LimiterOverview {
+    /// The limiter.
+    pub name: &'static str,
+    /// The states that take of it.
+    pub states: Vec<&'static str>,
+    /// Steps that hold it.
+    pub executing: u64,
+    /// How many may.
+    pub concurrency: Option<u64>,
+    /// When a step of cost 1 gets a permit, as far as its rate goes; nothing if that is now.
+    pub next: Option<Timestamp>,
 }
 
 impl Overview {

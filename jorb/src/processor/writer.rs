@@ -2,11 +2,12 @@
 use std::sync::{Arc, Mutex};
 
 use super::core::{Load, Loaded, Work};
+use super::line::Waiting;
 use super::listener::{Audience, Event, lock};
 use super::slot::Shared;
 use crate::{
     Error, JobId, Status, Workflow,
-    store::{Batch, BoxStore, Store},
+    store::{Batch, BoxStore, Record, Store},
 };
 
 /// Commits and reads until the run ends; gives the store back.
@@ -83,26 +84,31 @@ pub(super) async fn on_disk<W: Workflow, T: Send + 'static>(
 
 fn read<W: Workflow>(store: &mut dyn Store<W>, load: &Load<W>) -> Result<Loaded<W>, Error> {
     let Some(fresh) = &load.fresh else {
-        return store.line(load.state, Status::Ready, load.after, load.most).map(Loaded::Placed);
+        return Ok(Loaded::Placed(waiting(store.line(load.state, Status::Ready, load.after, load.most)?)));
     };
     // Jobs that were read before and put back come first; their commit numbers are those of the seeding.
     let mut page = store.line(load.state, Status::Ready, load.after, load.most)?;
     page.truncate(page.partition_point(|record| record.seq <= fresh.end));
     if !page.is_empty() {
-        return Ok(Loaded::Placed(page));
+        return Ok(Loaded::Placed(waiting(page)));
     }
     let mut from = fresh.next;
     loop {
         let mut page = store.page(JobId(from), load.most)?;
         page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
-        let Some(last) = page.last() else { return Ok(Loaded::Fresh(page)) };
+        let Some(last) = page.last() else { return Ok(Loaded::Fresh(Vec::new())) };
         from = last.job.id.0 + 1;
         // Seeds that never move were placed at once.
         page.retain(|record| !record.placed);
         if !page.is_empty() {
-            return Ok(Loaded::Fresh(page));
+            return Ok(Loaded::Fresh(waiting(page)));
         }
     }
+}
+
+/// What its jobs take of limiters is asked here, where that keeps nobody waiting.
+fn waiting<W: Workflow>(page: Vec<Record<W>>) -> Vec<Waiting<W>> {
+    page.into_iter().map(Waiting::read).collect()
 }
 
 fn events<W: Workflow>(batch: &Batch<W>, dropped: &[JobId]) -> Vec<Event> {

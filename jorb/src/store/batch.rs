@@ -1,6 +1,7 @@
 //! What is committed at once.
 use uuid::Uuid;
 
+use super::LimiterName;
 use super::{Failure, Line, Numbers, Seeding, Story};
 use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
 
@@ -80,7 +81,7 @@ pub struct Batch<W: Workflow> {
     /// The next numbers to give out.
     pub next: Numbers,
     /// For some limiters, when the next permit is due if none is left over.
-    pub limiters: Vec<(StateId<W>, Timestamp)>,
+    pub limiters: Vec<(LimiterName, Timestamp)>,
     /// The states that an operator has stopped, when that has changed.
     pub held: Option<Vec<StateId<W>>>,
     /// A new overall context.

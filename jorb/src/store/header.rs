@@ -1,7 +1,12 @@
 //! What a store knows of a run as a whole.
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use crate::{Saved, StateId, Status, Timestamp, Workflow};
+
+/// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
+pub type LimiterName = Cow<'static, str>;
 
 /// What a store knows of a run as a whole.
 pub struct Header<W: Workflow> {
@@ -22,7 +27,7 @@ pub struct Header<W: Workflow> {
     /// States that an operator has stopped.
     pub held: Vec<StateId<W>>,
     /// For each limiter that was saved, when its next permit is due if none is left over.
-    pub limiters: Vec<(StateId<W>, Timestamp)>,
+    pub limiters: Vec<(LimiterName, Timestamp)>,
     /// The limiters were saved by a clean stop: what they say is exact.
     pub clean: bool,
 }

@@ -81,10 +81,10 @@ impl<W: Workflow> Table<W> {
             }
         }
         head.next = batch.next;
-        for &(state, at) in &batch.limiters {
-            match head.limiters.iter_mut().find(|(s, _)| *s == state) {
-                Some(limiter) => limiter.1 = at,
-                None => head.limiters.push((state, at)),
+        for (name, at) in &batch.limiters {
+            match head.limiters.iter_mut().find(|(known, _)| known == name) {
+                Some(limiter) => limiter.1 = *at,
+                None => head.limiters.push((name.clone(), *at)),
             }
         }
         if let Some(held) = &batch.held {

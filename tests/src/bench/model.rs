@@ -95,9 +95,10 @@ impl Model {
             batch.held = Some(held);
         }
         if random.once_in(5) {
-            let limiter = (*random.one_of(&states), Timestamp(T0 + random.below(1000)));
-            self.header.limiters.retain(|(state, _)| *state != limiter.0);
-            self.header.limiters.push(limiter);
+            let name = ["app::GitHub", random.one_of(&states).name()][usize::from(random.once_in(2))];
+            let limiter = (name.into(), Timestamp(T0 + random.below(1000)));
+            self.header.limiters.retain(|(name, _)| *name != limiter.0);
+            self.header.limiters.push(limiter.clone());
             batch.limiters.push(limiter);
         }
         if random.once_in(9) {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::{Core, Inner};
 use crate::{
     JobId, StateId, Status, Workflow,
-    processor::line::{Values, Waiting},
+    processor::line::{AtHand, Waiting},
     store::{Batch, Change, Record},
 };
 
@@ -34,8 +34,8 @@ pub(super) struct Followers<W: Workflow> {
 pub(super) enum Then<W: Workflow> {
     /// In the store, or nowhere.
     Away,
-    /// In memory, with its values if they are at hand.
-    Here(Option<Values<W>>),
+    /// In memory.
+    Here(AtHand<W>),
 }
 
 impl<W: Workflow> Core<W> {
@@ -57,9 +57,9 @@ impl<W: Workflow> Core<W> {
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
         let mut saved = Vec::new();
-        for (state, due, sender) in inner.saves.drain(..) {
-            batch.limiters.push((state, due));
-            saved.push(sender);
+        for (due, sender) in inner.saves.drain(..) {
+            batch.limiters.extend(due);
+            saved.extend(sender);
         }
         Some(Work { batch, followers, saved })
     }
@@ -114,9 +114,7 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn last_batch(&self) -> Batch<W> {
         let inner = self.lock();
         let mut batch = Batch::new(inner.next);
-        let due =
-            |state: StateId<W>| inner.lines[state.index()].limiter.as_ref()?.due(0).map(|due| (state, due));
-        batch.limiters = StateId::all().filter_map(due).collect();
+        batch.limiters = inner.permits.due();
         batch.clean = Some(true);
         batch
     }
@@ -131,9 +129,9 @@ impl<W: Workflow> Inner<W> {
     fn arrive(&mut self, record: Box<Record<W>>, then: Then<W>, now: u64, woken: &mut [bool]) {
         let state = record.job.state.index();
         match then {
-            Then::Here(values) => {
+            Then::Here(at_hand) => {
                 woken[state] = true;
-                self.lines[state].arrive(Waiting { record, values, since: now });
+                self.lines[state].arrive(Waiting { record, at_hand, since: now });
             }
             Then::Away if record.job.status == Status::Ready => self.lines[state].saved(record.turn()),
             Then::Away => {}
@@ -161,9 +159,9 @@ impl<W: Workflow> Inner<W> {
             durable.fresh.next = id.0 + 1;
             durable.fresh.by_state[state.index()] -= 1;
         }
-        for (state, due) in &batch.limiters {
-            durable.limiters.retain(|(of, _)| of != state);
-            durable.limiters.push((*state, *due));
+        for (name, due) in &batch.limiters {
+            durable.limiters.retain(|(of, _)| of != name);
+            durable.limiters.push((name.clone(), *due));
         }
         if let Some(held) = &batch.held {
             durable.held.clone_from(held);

@@ -38,6 +38,8 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn hold(&self, state: StateId<W>, held: bool) {
         let mut inner = self.lock();
         inner.hold(&[(state, held)]);
+        // Who stood behind its jobs need not wait for them.
+        inner.permits_changed(state, self);
         inner.settle(self);
         drop(inner);
         self.work.notify_one();
@@ -91,11 +93,13 @@ impl<W: Workflow> Core<W> {
                 completed,
                 parked: counts.get(state, Status::Parked),
                 errors: inner.tally.errors[state.index()],
+                waits: line.refused.map(|(refused, since)| inner.permits.wait(refused, since)),
             }
         };
         let states = StateId::all().map(state).collect();
         Overview {
             states,
+            limiters: inner.permits.overview::<W>(self.clock.nanos()),
             throttles: inner.tally.throttles,
             ending: inner.ending,
             uncommitted: inner.uncommitted as u64,

@@ -7,8 +7,9 @@ use super::{
     nanos,
 };
 use crate::{
-    JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
-    processor::{line::Values, summary::Ending},
+    Demand, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
+    cx::Settled,
+    processor::{line::AtHand, summary::Ending},
     reduce::{Action, Effect, Kicked},
     store::{Change, Failure, Line as HistoryLine, New, Record, Standing},
 };
@@ -22,9 +23,12 @@ pub(in crate::processor) struct Done<W: Workflow> {
     pub(in crate::processor) effect: Option<Effect<W>>,
     pub(in crate::processor) kicks: Vec<(u64, Kicked<W>)>,
     pub(in crate::processor) action: Action,
-    /// The values of the job, and of each kick, if they are at hand.
-    pub(in crate::processor) values: Option<Values<W>>,
-    pub(in crate::processor) values_of_kicks: Vec<Values<W>>,
+    /// Of the job, and of each kick.
+    pub(in crate::processor) at_hand: AtHand<W>,
+    pub(in crate::processor) of_kicks: Vec<AtHand<W>>,
+    /// What it took of limiters when it started, and what it said that it took in the end.
+    pub(in crate::processor) demand: Demand,
+    pub(in crate::processor) settled: Settled,
     pub(in crate::processor) waited: Duration,
     pub(in crate::processor) ran: Duration,
     /// When, in nanoseconds.
@@ -42,6 +46,7 @@ impl<W: Workflow> Inner<W> {
     pub(super) fn finish(&mut self, done: Done<W>, core: &Core<W>) {
         self.executing -= 1;
         self.lines[done.before.state.index()].executing -= 1;
+        self.give_back(&done, core);
         if done.action == Action::Stay || self.failure.is_some() {
             self.settle(core);
             return;
@@ -59,7 +64,7 @@ impl<W: Workflow> Inner<W> {
 
     /// Numbers and places for what a step left.
     fn queue(&mut self, done: Done<W>) {
-        let Done { before, mut record, effect, kicks, action, values, values_of_kicks, waited, ran, ended } =
+        let Done { before, mut record, effect, kicks, action, at_hand, of_kicks, waited, ran, ended, .. } =
             done;
         record.seq = take(&mut self.next.seq);
         record.placed = true;
@@ -95,15 +100,15 @@ impl<W: Workflow> Inner<W> {
         }
         let mut children = Vec::with_capacity(kicks.len());
         let parent = record.job.id;
-        let kick = |((n, kick), values)| {
-            let (new, then) = self.child((parent, n), kick, values, ended);
+        let kick = |((n, kick), at_hand)| {
+            let (new, then) = self.child((parent, n), kick, at_hand, ended);
             bytes += size(&new.record.job);
             children.push(then);
             new
         };
-        let kicks = kicks.into_iter().zip(values_of_kicks).map(kick).collect();
+        let kicks = kicks.into_iter().zip(of_kicks).map(kick).collect();
         let then = match action {
-            Action::Run => self.follower(&mut record, values, ended),
+            Action::Run => self.follower(&mut record, at_hand, ended),
             Action::Park | Action::End | Action::Stay => Then::Away,
         };
         self.lines[before.state.index()].uncommitted += 1;
@@ -115,31 +120,51 @@ impl<W: Workflow> Inner<W> {
 
     fn throttle(&mut self, state: StateId<W>, after: Option<Duration>, now: u64) {
         self.tally.throttles += 1;
-        if let (Some(limiter), Some(after)) = (&mut self.lines[state.index()].limiter, after) {
+        if let Some(after) = after {
             let pause = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-            limiter.pause(now.saturating_add(pause));
+            self.permits.pause(state.index(), now.saturating_add(pause));
         }
     }
 
+    /// What a step held of limiters is there for others.
+    fn give_back(&mut self, done: &Done<W>, core: &Core<W>) {
+        let state = done.before.state;
+        if !self.permits.limits(state.index()) {
+            return;
+        }
+        self.permits.give_back(state.index());
+        for (limiter, actual) in &done.settled {
+            match self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended) {
+                Some(due) if due.is_empty() => {}
+                Some(due) => self.saves.push((due, None)),
+                None => {
+                    let state = state.name();
+                    tracing::warn!(state, limiter, "settled a limiter that its state does not name");
+                }
+            }
+        }
+        self.permits_changed(state, core);
+    }
+
     /// Decides where a job waits that has a step to make: in memory, in the store, or (delayed) in both.
-    fn follower(&mut self, record: &mut Record<W>, values: Option<Values<W>>, now: u64) -> Then<W> {
+    fn follower(&mut self, record: &mut Record<W>, at_hand: AtHand<W>, now: u64) -> Then<W> {
         let line = &mut self.lines[record.job.state.index()];
         if self.canary.as_ref().is_some_and(|canary| canary.jobs.contains(&record.job.id)) {
             // Whoever stands before it may never start.
             line.keep();
             record.placed = false;
-            return Then::Here(values);
+            return Then::Here(at_hand);
         }
         let here = line.expect(record.turn(), size(&record.job), now);
         record.placed = !here || nanos(record.job.ready_at) > now;
-        if here { Then::Here(values) } else { Then::Away }
+        if here { Then::Here(at_hand) } else { Then::Away }
     }
 
     fn child(
         &mut self,
         parent: (JobId, u64),
         kick: Kicked<W>,
-        values: Values<W>,
+        at_hand: AtHand<W>,
         now: u64,
     ) -> (New<W>, Then<W>) {
         let terminal = kick.to.state.spec().terminal();
@@ -159,7 +184,7 @@ impl<W: Workflow> Inner<W> {
         };
         let seq = take(&mut self.next.seq);
         let mut record = Record { job, seq, placed: true, last_line: None, last_error: None };
-        let then = if terminal { Then::Away } else { self.follower(&mut record, Some(values), now) };
+        let then = if terminal { Then::Away } else { self.follower(&mut record, at_hand, now) };
         (New { record, once: kick.once }, then)
     }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     StateId, Workflow,
-    processor::line::FLOWS,
-    store::{Change, Fresh, Record, Turn},
+    processor::line::{FLOWS, Waiting},
+    store::{Change, Fresh, Turn},
 };
 
 /// What the writer is to read.
@@ -21,8 +21,8 @@ pub(in crate::processor) struct Load<W: Workflow> {
 
 /// What it read.
 pub(in crate::processor) enum Loaded<W: Workflow> {
-    Placed(Vec<Record<W>>),
-    Fresh(Vec<Record<W>>),
+    Placed(Vec<Waiting<W>>),
+    Fresh(Vec<Waiting<W>>),
 }
 
 impl<W: Workflow> Core<W> {
@@ -48,10 +48,10 @@ impl<W: Workflow> Core<W> {
             Loaded::Placed(page) => inner_ref.lines[state.index()].loaded(page, now),
             Loaded::Fresh(page) => {
                 inner_ref.lines[state.index()].none_put_back();
-                let bytes = page.first().map(|record| size(&record.job));
+                let bytes = page.first().map(|job| size(&job.record.job));
                 inner_ref.lines[state.index()].admitted(bytes);
-                for record in page {
-                    inner_ref.admit(record, now);
+                for job in page {
+                    inner_ref.admit(job, now);
                 }
                 self.work.notify_one();
             }
@@ -72,19 +72,15 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     /// A fresh job was read: it moves from now on, or is placed when its line is long.
-    fn admit(&mut self, record: Record<W>, now: u64) {
-        let (id, state) = (record.job.id, record.job.state);
+    fn admit(&mut self, job: Waiting<W>, now: u64) {
+        let (id, state) = (job.record.job.id, job.record.job.state);
         self.fresh.next = id.0 + 1;
         self.fresh.by_state[state.index()] -= 1;
         self.admitted.push((id, state));
-        if let Some(record) = self.lines[state.index()].admit(record, now) {
-            let change = Change {
-                before: record.standing(),
-                now: Box::new(Record { placed: true, ..record }),
-                line: None,
-                error: None,
-                kicks: Vec::new(),
-            };
+        if let Some(Waiting { mut record, .. }) = self.lines[state.index()].admit(job, now) {
+            let before = record.standing();
+            record.placed = true;
+            let change = Change { before, now: record, line: None, error: None, kicks: Vec::new() };
             let bytes = size(&change.now.job);
             self.lines[state.index()].uncommitted += 1;
             self.uncommitted += 1;

@@ -7,7 +7,10 @@ use uuid::Uuid;
 use super::{Bounds, Core, Pull};
 use crate::{
     Clock, Form, Policy, Rate, StateId, Status, Timestamp,
-    processor::line::tests::{Lone, record, turn},
+    processor::line::{
+        Waiting,
+        tests::{Lone, record, turn},
+    },
     store::Header,
 };
 
@@ -19,14 +22,14 @@ async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     header.counts.add(state, Status::Ready, 2);
     let clock = Clock::starting_at(Timestamp(1_000));
     let core = Core::new(header, clock, Form::Value, &[Some(policy)], Bounds::default());
-    core.resume(vec![record(turn(1, 1), false), record(turn(1, 2), false)]);
+    core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into());
 
     let Pull::Run(_, _, Some(first)) = core.next(state, None) else { panic!("the first one starts") };
     advance(Duration::from_millis(150)).await;
     assert!(matches!(core.next(state, None), Pull::Wait), "both would start at once when the store is done");
-    let first = core.starts(state, first.at).expect("that took long: what was saved is not true any more");
+    let first = core.starts(state, first).expect("that took long: what was saved is not true any more");
     assert!(matches!(core.next(state, None), Pull::Wait));
-    assert!(core.starts(state, first.at).is_none());
+    assert!(core.starts(state, first).is_none());
 
     core.woken(state).await;
     assert!(matches!(core.next(state, None), Pull::Wait), "100 ms from the start on");

@@ -30,6 +30,7 @@ impl Workflow for Lone {
         initial: true,
         next: &[],
         kick: &[],
+        limits: &[],
         fields: false,
     }];
     const CODEC: Codec<Self> =
@@ -73,12 +74,12 @@ pub(in crate::processor) const fn turn(ready_at: u64, seq: u64) -> Turn {
 
 /// Delayed jobs are in memory and in the store.
 fn arrive(line: &mut Line<Lone>, turn: Turn) {
-    line.arrive(Waiting::read(record(turn, true), 0));
+    line.arrive(Waiting::read(record(turn, true)));
 }
 
 #[test]
 fn what_was_asked_for_and_not_made_is_not_read() {
-    let mut line = Line::new(0, 1, 1, None, false);
+    let mut line = Line::new(0, 1, 1, false);
     let (here, away) = (turn(1, 1), turn(2, 2));
     assert!(line.expect(here, BYTES, 0) && !line.expect(away, BYTES, 0));
     arrive(&mut line, here);
@@ -91,7 +92,7 @@ fn what_was_asked_for_and_not_made_is_not_read() {
 
 #[test]
 fn who_has_started_is_not_read_again() {
-    let mut line = Line::new(0, 1, 1, None, false);
+    let mut line = Line::new(0, 1, 1, false);
     let (late, early) = (turn(9, 1), [turn(6, 2), turn(7, 3), turn(8, 4)]);
     assert!(line.expect(late, BYTES, 0));
     arrive(&mut line, late);

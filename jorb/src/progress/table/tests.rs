@@ -29,8 +29,15 @@ pub(in crate::progress) fn overview(states: usize) -> Overview {
         completed: 0,
         parked: 0,
         errors: 0,
+        waits: None,
     };
-    Overview { states: (0..states).map(state).collect(), throttles: 0, ending: None, uncommitted: 0 }
+    Overview {
+        states: (0..states).map(state).collect(),
+        limiters: Vec::new(),
+        throttles: 0,
+        ending: None,
+        uncommitted: 0,
+    }
 }
 
 fn busy(states: usize) -> Overview {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{When, compact, raw};
 use crate::{
     Saved, StateId, Unwritable, Workflow,
-    store::{Counts, Fresh, Header, Numbers, Seeding, StateName},
+    store::{Counts, Fresh, Header, LimiterName, Numbers, Seeding, StateName},
 };
 
 /// A run. `J` is where its jobs are: in the same document, or elsewhere.
@@ -33,7 +33,7 @@ pub(crate) struct Head<J> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<StateName>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) limiters: BTreeMap<StateName, When>,
+    pub(crate) limiters: BTreeMap<LimiterName, When>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<Numbers>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,9 +52,9 @@ pub(crate) struct FreshRange {
     pub(crate) end: u64,
 }
 
-/// States to times, as they are stored.
-pub(crate) fn limiters<W: Workflow>(of: &[(StateId<W>, crate::Timestamp)]) -> BTreeMap<StateName, When> {
-    of.iter().map(|(state, at)| (state.name().into(), When(*at))).collect()
+/// Limiters and times, as they are stored.
+pub(crate) fn limiters(of: &[(LimiterName, crate::Timestamp)]) -> BTreeMap<LimiterName, When> {
+    of.iter().map(|(name, at)| (name.clone(), When(*at))).collect()
 }
 
 /// States by name, as they are stored.
@@ -97,7 +97,6 @@ impl<J> Head<J> {
         let seeding = self.seeding.unwrap_or(Seeding::Done);
         let overall = self.overall.as_ref().map(|text| Saved::Json(compact(text.get()).into()));
         let fresh = self.fresh.unwrap_or(FreshRange { next: 0, end: 0 });
-        let limiter = |(name, at): (&StateName, &When)| Some((StateId::named(name)?, at.0));
         Header {
             run: self.run.unwrap_or_else(Uuid::new_v4),
             created: self.created.map_or_else(crate::Timestamp::now, |When(at)| at),
@@ -111,7 +110,7 @@ impl<J> Head<J> {
             fresh: Fresh { next: fresh.next, end: fresh.end, by_state: Vec::new() },
             counts: Counts::none(0),
             held: states(&self.held),
-            limiters: self.limiters.iter().filter_map(limiter).collect(),
+            limiters: self.limiters.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
             clean: self.clean,
         }
     }

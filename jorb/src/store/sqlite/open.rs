@@ -244,14 +244,11 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     while let Some(row) = rows.next()? {
         held.extend(states.state(row.get(0)?));
     }
-    let mut read = conn.prepare("SELECT state, due_at FROM limiter")?;
+    let mut read = conn.prepare("SELECT name, due_at FROM limiter JOIN state ON state.id = limiter.state")?;
     let mut rows = read.query([])?;
     let mut limiters = Vec::new();
     while let Some(row) = rows.next()? {
-        // A limiter of a state that is gone limits nothing.
-        if let Ok(state) = states.state(row.get(0)?) {
-            limiters.push((state, Timestamp(natural(row, 1)?)));
-        }
+        limiters.push((row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?)));
     }
     let Overview { seeding, next, fresh, counts, clean } = overview.clone();
     let overall = overall.map(|text| Saved::Json(text.into()));

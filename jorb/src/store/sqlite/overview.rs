@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     StateId, Status, Timestamp, Workflow,
-    store::{Counts, Fresh, Numbers, Seeding},
+    store::{Counts, Fresh, LimiterName, Numbers, Seeding},
 };
 
 #[derive(Clone)]
@@ -112,14 +112,15 @@ pub(super) fn write_run<W: Workflow>(
     Ok(())
 }
 
-pub(super) fn write_limiters<W: Workflow>(
+/// Limiters have their names where states have theirs.
+pub(super) fn write_limiters(
     conn: &Connection,
     states: &States,
-    limiters: &[(StateId<W>, Timestamp)],
+    limiters: &[(LimiterName, Timestamp)],
 ) -> Result<(), Fail> {
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO limiter VALUES (?1, ?2)")?;
-    for (state, due_at) in limiters {
-        write.execute([states.id(*state), int(due_at.0)])?;
+    for (name, due_at) in limiters {
+        write.execute([states.named(conn, name)?, int(due_at.0)])?;
     }
     Ok(())
 }

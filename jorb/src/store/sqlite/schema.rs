@@ -36,6 +36,7 @@ CREATE TABLE run(
   fresh_next INTEGER NOT NULL, fresh_end INTEGER NOT NULL) STRICT;
 -- The overall context, apart from `run`, which is rewritten with each batch.
 CREATE TABLE overall(context TEXT NOT NULL) STRICT;
+-- Names of states, and of limiters that states share.
 CREATE TABLE state(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE count(state INTEGER, status INTEGER, jobs INTEGER NOT NULL,
   PRIMARY KEY(state, status)) STRICT, WITHOUT ROWID;

@@ -78,9 +78,9 @@ impl State {
             .chain(moving.iter().map(|turn| (*turn, false)))
             .collect();
         let beyond = (stored.len() + fresh.len()) as u64;
-        let mut line = Line::new(beyond, window, widest, None, false);
+        let mut line = Line::new(beyond, window, widest, false);
         for turn in moving {
-            line.resume(record(turn, false), 10 * MS);
+            line.resume(Waiting::read(record(turn, false)), 10 * MS);
         }
         let mut state = State {
             line,
@@ -144,7 +144,8 @@ impl State {
                 Pending::Comes { turn, here, placed } => {
                     self.stored.insert(turn, placed);
                     if here {
-                        self.line.arrive(Waiting::read(record(turn, placed), self.nanos()));
+                        self.line
+                            .arrive(Waiting { since: self.nanos(), ..Waiting::read(record(turn, placed)) });
                     } else {
                         self.line.saved(turn);
                     }
@@ -190,7 +191,10 @@ impl State {
     fn loaded(&mut self) {
         match self.page.take() {
             None => return,
-            Some(Page::Placed(page)) => self.line.loaded(page, self.nanos()),
+            Some(Page::Placed(page)) => {
+                let page = page.into_iter().map(Waiting::read).collect();
+                self.line.loaded(page, self.nanos());
+            }
             Some(Page::Fresh(page)) => {
                 self.line.none_put_back();
                 self.line.admitted(page.first().map(|_| BYTES));
@@ -212,7 +216,7 @@ impl State {
     }
 
     fn admit(&mut self, turn: Turn) {
-        match self.line.admit(record(turn, false), self.nanos()) {
+        match self.line.admit(Waiting::read(record(turn, false)), self.nanos()) {
             Some(_) => self.pending.push_back(Pending::PutBack(turn)),
             None => drop(self.stored.insert(turn, false)),
         }
@@ -229,7 +233,7 @@ impl State {
 
     /// As `Core::pull`. Says whether a job started.
     fn pull(&mut self) -> bool {
-        let due = self.line.head().is_some_and(|at| at.0 <= self.now);
+        let due = self.line.head().is_some_and(|job| job.record.job.ready_at.0 <= self.now);
         let job = if due { self.line.pop() } else { None };
         self.ask();
         let Some(job) = job else { return false };
@@ -272,7 +276,8 @@ impl State {
             self.commit(usize::MAX, NONE);
             if !self.asked && self.pending.is_empty() {
                 let first = self.first().map(|turn| turn.ready_at);
-                assert_eq!(self.line.head(), first, "the line knows who is first");
+                let head = self.line.head().map(|job| job.record.job.ready_at);
+                assert_eq!(head, first, "the line knows who is first");
                 return;
             }
             self.read();

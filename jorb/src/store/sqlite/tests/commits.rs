@@ -25,7 +25,7 @@ fn a_run_is_the_same_after_opening_again() {
     }
     batch.changes = vec![change];
     batch.held = Some(vec![crate::StateId::at(PARSE)]);
-    batch.limiters = vec![(crate::StateId::at(FETCH), Timestamp(77))];
+    batch.limiters = vec![("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))];
     bench.commit(batch);
 
     let before: Vec<_> = bench.store.page(JobId(0), 100).unwrap().iter().map(text::<Flow>).collect();
@@ -40,7 +40,7 @@ fn a_run_is_the_same_after_opening_again() {
     assert_eq!(header.counts.get(crate::StateId::<Flow>::at(FETCH), Status::Ready), 4);
     assert_eq!(header.counts.total(), 7);
     assert_eq!(header.held, [crate::StateId::at(PARSE)]);
-    assert_eq!(header.limiters, [(crate::StateId::at(FETCH), Timestamp(77))]);
+    assert_eq!(header.limiters, [("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))]);
     assert!(matches!(header.overall, Some(Saved::Json(text)) if &*text == "\"all\""));
     let moving: Vec<_> =
         Store::<Flow>::moving(&mut bench.store).unwrap().iter().map(|r| r.job.id.0).collect();

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const fn spec(name: &'static str, aliases: &'static [&'static str]) -> StateSpec {
-    StateSpec { name, aliases, policy: None, fields: false, initial: true, next: &[], kick: &[] }
+    StateSpec { name, aliases, policy: None, limits: &[], fields: false, initial: true, next: &[], kick: &[] }
 }
 
 /// A workflow with a text for a job context.

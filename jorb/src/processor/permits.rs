@@ -1,0 +1,249 @@
+//! Who gets the permits of limiters: all that a step needs at once, or none.
+use crate::{
+    Demand, LimiterSpec, Policy, StateId, Timestamp, Workflow,
+    limits::{Bucket, Gate, Shut},
+    store::{Header, LimiterName},
+};
+
+use super::summary::{LimiterOverview, Wait};
+
+/// All limiters of a run.
+pub(super) struct Permits {
+    limiters: Vec<Limiter>,
+    /// Of each state, and at which place in its demand they stand; its own rate stands nowhere.
+    of: Vec<Vec<(usize, Option<usize>)>>,
+}
+
+/// What people see of a state's own rate.
+const OWN: &str = "rate";
+
+struct Limiter {
+    name: LimiterName,
+    /// To people.
+    shown: &'static str,
+    gate: Gate,
+    /// States that take of it, by place.
+    users: Vec<usize>,
+    /// States among them that wait for something else than a time: to be told when that may have come.
+    blocked: Vec<usize>,
+}
+
+/// A job cannot start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The limiter that it waits for.
+    pub(super) limiter: usize,
+    /// When to look again; otherwise whoever is in the way says so.
+    pub(super) until: Option<u64>,
+}
+
+impl Permits {
+    /// The limiters as `header` says that they were left.
+    pub(super) fn new<W: Workflow>(policies: &[Option<Policy>], header: &Header<W>, now: u64) -> Self {
+        let mut permits = Permits { limiters: Vec::new(), of: Vec::new() };
+        for (state, policy) in StateId::<W>::all().zip(policies) {
+            let spec = state.spec();
+            let mut of = Vec::new();
+            if let Some(Policy { rate: Some(rate), burst, .. }) = policy {
+                let own = LimiterSpec { burst: *burst, ..LimiterSpec::new(OWN, spec.name).rate(*rate) };
+                of.push((permits.add(&own), None));
+            }
+            if policy.is_some() {
+                of.extend(spec.limits.iter().enumerate().map(|(at, spec)| (permits.add(spec), Some(at))));
+            }
+            for (limiter, _) in &of {
+                permits.limiters[*limiter].users.push(state.index());
+            }
+            permits.of.push(of);
+        }
+        for limiter in &mut permits.limiters {
+            let is_called = |name: &str| {
+                let state = StateId::<W>::named(name);
+                name == limiter.name || state.is_some_and(|state| state.name() == limiter.name)
+            };
+            let saved = header.limiters.iter().find(|(name, _)| is_called(name));
+            if let Some(bucket) = limiter.gate.bucket_mut() {
+                bucket.restore(saved.map(|(_, due)| *due), header.clean, now);
+            }
+        }
+        permits
+    }
+
+    fn add(&mut self, spec: &LimiterSpec) -> usize {
+        let known = self.limiters.iter().position(|limiter| limiter.name == spec.path);
+        known.unwrap_or_else(|| {
+            self.limiters.push(Limiter {
+                name: spec.path.into(),
+                shown: spec.name,
+                gate: Gate::new(spec.rate, spec.burst, spec.concurrency),
+                users: Vec::new(),
+                blocked: Vec::new(),
+            });
+            self.limiters.len() - 1
+        })
+    }
+
+    /// Steps of this state may be kept waiting by a limiter.
+    pub(super) fn limits(&self, state: usize) -> bool {
+        !self.of[state].is_empty()
+    }
+
+    /// Whether a step may start as far as its limiters go; if not, who is in its way for longest.
+    pub(super) fn are_there(&self, state: usize, demand: &Demand, now: u64) -> Result<(), Refused> {
+        let mut refused = None;
+        for (limiter, shut) in self.shut(state, demand, now) {
+            let until = match shut {
+                Shut::Until(until) => Some(until),
+                Shut::Full | Shut::Saving => return Err(Refused { limiter, until: None }),
+            };
+            if refused.is_none_or(|known: Refused| known.until < until) {
+                refused = Some(Refused { limiter, until });
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// If it were not for `limiter`, a step could start as far as its limiters go.
+    pub(super) fn are_there_but_of(&self, limiter: usize, state: usize, demand: &Demand, now: u64) -> bool {
+        self.shut(state, demand, now).all(|(shut, _)| shut == limiter)
+    }
+
+    fn shut(&self, state: usize, demand: &Demand, now: u64) -> impl Iterator<Item = (usize, Shut)> {
+        self.of[state].iter().filter_map(move |(limiter, at)| {
+            let gate = &self.limiters[*limiter].gate;
+            Some((*limiter, gate.is_open(now, cost(demand, *at)).err()?))
+        })
+    }
+
+    /// The limiters that a state shares and of which a step takes this, each with each of the other states that take of it.
+    pub(super) fn shared(&self, state: usize, demand: &Demand) -> impl Iterator<Item = (usize, usize)> {
+        self.of[state].iter().flat_map(move |(limiter, at)| {
+            let Limiter { gate, users, .. } = &self.limiters[*limiter];
+            let takes = cost(demand, *at) > 0 || gate.size().is_some();
+            users.iter().filter(move |other| takes && **other != state).map(|other| (*limiter, *other))
+        })
+    }
+
+    /// This state is to be told when `limiter` may let it.
+    pub(super) fn tell(&mut self, state: usize, limiter: usize) {
+        let blocked = &mut self.limiters[limiter].blocked;
+        if !blocked.contains(&state) {
+            blocked.push(state);
+        }
+    }
+
+    /// Something has changed at the limiters of this state: those who wait are to look again.
+    pub(super) fn changed(&mut self, state: usize, mut wake: impl FnMut(usize)) {
+        for (limiter, _) in &self.of[state] {
+            for blocked in self.limiters[*limiter].blocked.drain(..) {
+                wake(blocked);
+            }
+        }
+    }
+
+    /// A step starts that may.
+    pub(super) fn take(&mut self, state: usize, demand: &Demand, now: u64) {
+        for (limiter, at) in &self.of[state] {
+            self.limiters[*limiter].gate.enter(now, cost(demand, *at));
+        }
+    }
+
+    /// It ended.
+    pub(super) fn give_back(&mut self, state: usize) {
+        for (limiter, _) in &self.of[state] {
+            self.limiters[*limiter].gate.leave();
+        }
+    }
+
+    /// It took `actual` of one of its limiters. Gives what is to be saved for that; nothing if it does not have that
+    /// limiter.
+    pub(super) fn settle(
+        &mut self,
+        state: usize,
+        demand: &Demand,
+        path: &str,
+        actual: u32,
+        now: u64,
+    ) -> Option<Vec<(LimiterName, Timestamp)>> {
+        let Permits { limiters, of } = self;
+        let (limiter, at) = of[state].iter().find(|(limiter, _)| limiters[*limiter].name == path)?;
+        let Limiter { gate, name, .. } = &mut limiters[*limiter];
+        gate.settle(now, cost(demand, *at), actual);
+        let due = gate.bucket().filter(|bucket| bucket.is_slow() || bucket.owes(now)).and_then(|b| b.due(0));
+        Some(due.map(|due| (name.clone(), due)).into_iter().collect())
+    }
+
+    /// A service asks for a pause.
+    pub(super) fn pause(&mut self, state: usize, until: u64) {
+        for (limiter, _) in &self.of[state] {
+            if let Some(bucket) = self.limiters[*limiter].gate.bucket_mut() {
+                bucket.pause(until);
+            }
+        }
+    }
+
+    /// Limiters that are to be saved before a step starts that took this.
+    pub(super) fn to_save(&self, state: usize, demand: &Demand, now: u64) -> Vec<usize> {
+        let of = self.of[state].iter().filter(|(_, at)| cost(demand, *at) > 0).map(|(limiter, _)| *limiter);
+        let saved = |bucket: &Bucket| bucket.is_slow() || bucket.owes(now);
+        of.filter(|limiter| self.limiters[*limiter].gate.bucket().is_some_and(saved)).collect()
+    }
+
+    /// What is to be saved of them, as if the step started `lead` from now. Until it starts they are shut.
+    pub(super) fn save(&mut self, limiters: &[usize], lead: u64) -> Vec<(LimiterName, Timestamp)> {
+        let mut saves = Vec::new();
+        for limiter in limiters {
+            let Limiter { gate, name, .. } = &mut self.limiters[*limiter];
+            gate.saving = true;
+            saves.extend(gate.bucket().and_then(|bucket| bucket.due(lead)).map(|due| (name.clone(), due)));
+        }
+        saves
+    }
+
+    /// Their permits are used so much later than they were taken.
+    pub(super) fn shift(&mut self, limiters: &[usize], late: u64) {
+        for limiter in limiters {
+            self.limiters[*limiter].gate.bucket_mut().into_iter().for_each(|bucket| bucket.shift(late));
+        }
+    }
+
+    /// They are saved.
+    pub(super) fn saved(&mut self, limiters: &[usize]) {
+        for limiter in limiters {
+            self.limiters[*limiter].gate.saving = false;
+        }
+    }
+
+    /// For people.
+    pub(super) fn wait(&self, refused: Refused, since: u64) -> Wait {
+        Wait { limiter: self.limiters[refused.limiter].shown, since: at(since), until: refused.until.map(at) }
+    }
+
+    /// Those that states share, for people.
+    pub(super) fn overview<W: Workflow>(&self, now: u64) -> Vec<LimiterOverview> {
+        let shared = self.limiters.iter().filter(|limiter| limiter.shown != OWN);
+        let overview = |limiter: &Limiter| LimiterOverview {
+            name: limiter.shown,
+            states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
+            executing: limiter.gate.in_use() as u64,
+            concurrency: limiter.gate.size().map(|size| size as u64),
+            next: limiter.gate.bucket().and_then(|bucket| bucket.holds(now, 1).err()).map(at),
+        };
+        shared.map(overview).collect()
+    }
+
+    /// Where all are, to be saved at the end.
+    pub(super) fn due(&self) -> Vec<(LimiterName, Timestamp)> {
+        let due = |limiter: &Limiter| Some((limiter.name.clone(), limiter.gate.bucket()?.due(0)?));
+        self.limiters.iter().filter_map(due).collect()
+    }
+}
+
+/// Rounded up.
+fn at(nanos: u64) -> Timestamp {
+    Timestamp(nanos.div_ceil(1_000_000))
+}
+
+fn cost(demand: &Demand, at: Option<usize>) -> u32 {
+    at.map_or(1, |at| demand.cost(at))
+}
