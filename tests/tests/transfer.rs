@@ -154,7 +154,14 @@ fn each_line_is_checked_before_anything_is_made() {
     assert_eq!(wrong(1, "Flow", "Flow"), "nothing");
     for (line, from, to, says) in [
         (1, "Flow", "Crawl", "is a run of workflow `Crawl`, not of `Flow`"),
-        (1, "\"jorb\":1", "\"jorb\":9", "has format 9"),
+        (
+            1,
+            "\"jorb\":1",
+            "\"jorb\":9,\"new\":1",
+            "has format 9, this version of jorb knows formats up to 1; upgrade jorb",
+        ),
+        (1, "\"jorb\":1", "\"jorb\":0", "has format 0"),
+        (2, "\"version\":1", "\"version\":9", "has format 9"),
         (1, "\"all\"", "[1]", "the overall context"),
         (1, "done", "begun", "not seeded to its end"),
         (1, "{", "", "not the start of an export"),

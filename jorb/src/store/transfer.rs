@@ -1,9 +1,11 @@
 //! A run as JSON Lines: out of any store, into any other.
 use std::io::{BufRead, Seek, SeekFrom, Write};
 
+use serde::Deserialize;
+
 use super::{
     Batch, Change, Header, New, Numbers, Record, Restored, Seeding, Store,
-    entry::{Entry, Head},
+    entry::{Entry, Head, VERSION},
     settle::Settle,
     table::{Once, Row, story},
 };
@@ -181,13 +183,16 @@ fn read<W: Workflow>(
 
 /// The first line.
 fn head<W: Workflow>(text: &str) -> Result<Head<u64>, String> {
-    let known = super::entry::VERSION;
-    let head: Head<u64> =
-        serde_json::from_str(text).map_err(|e| format!("is not the start of an export: {e}"))?;
-    let workflow = head.workflow.as_deref().unwrap_or(W::NAME);
-    if head.jorb > known {
-        return Err(format!("has format {}, this version of jorb knows formats up to {known}", head.jorb));
+    #[derive(Deserialize)]
+    struct Probe {
+        jorb: u32,
     }
+    let no_start = |e: serde_json::Error| format!("is not the start of an export: {e}");
+    // A newer format may have fields of which nothing is known here.
+    let probe: Probe = serde_json::from_str(text).map_err(no_start)?;
+    check_format(probe.jorb)?;
+    let head: Head<u64> = serde_json::from_str(text).map_err(no_start)?;
+    let workflow = head.workflow.as_deref().unwrap_or(W::NAME);
     if workflow != W::NAME {
         return Err(format!("is a run of workflow `{workflow}`, not of `{}`", W::NAME));
     }
@@ -197,10 +202,21 @@ fn head<W: Workflow>(text: &str) -> Result<Head<u64>, String> {
     Ok(head)
 }
 
+fn check_format(found: u32) -> Result<(), String> {
+    match found {
+        0 => Err("has format 0, which no version of jorb has written".into()),
+        1..=VERSION => Ok(()),
+        _ => Err(format!(
+            "has format {found}, this version of jorb knows formats up to {VERSION}; upgrade jorb"
+        )),
+    }
+}
+
 /// One job.
 fn job<W: Workflow>(text: &str, form: Form, settle: &mut Settle) -> Result<Restored<W>, String> {
     let mut entry: Entry = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let id = entry.id.ok_or("the job has no id")?;
+    check_format(entry.version.unwrap_or(VERSION)).map_err(|reason| format!("job {id}: {reason}"))?;
     if let Some(workflow) = entry.workflow.as_deref().filter(|name| *name != W::NAME) {
         return Err(format!("job {id} is of workflow `{workflow}`, not of `{}`", W::NAME));
     }

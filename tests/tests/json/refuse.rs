@@ -29,6 +29,7 @@ fn what_is_no_run_is_refused() {
         (b"[]", "it is JSON"),
         (b"{\"name\": \"package\"}", "no field `jorb`"),
         (b"{\"jorb\": \"x\"}", "no number of a format"),
+        (b"{\"jorb\": 0}", "no number of a format"),
     ] {
         let error = error_of(document);
         assert!(matches!(error, Error::NotARun { .. }), "{error}");

@@ -44,7 +44,8 @@ pub(super) fn parse<W: Workflow>(path: &Path, bytes: &[u8]) -> Result<Document, 
     let Some(version) = probe.jorb else {
         return Err(not_a_run("it is JSON, but has no field `jorb`".into()));
     };
-    let Some(found) = version.as_u64().and_then(|version| u32::try_from(version).ok()) else {
+    let number = version.as_u64().and_then(|version| u32::try_from(version).ok());
+    let Some(found) = number.filter(|number| *number > 0) else {
         return Err(not_a_run(format!("its format is {version}, which is no number of a format")));
     };
     if found > VERSION {

@@ -1,5 +1,6 @@
 //! Opening, which refuses what is not a run of this workflow before it changes anything.
 use std::{
+    cmp::Ordering,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -176,8 +177,15 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
         return Err(Error::NotARun { path: path.to_owned(), reason }.into());
     }
     let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > FORMAT {
-        return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into());
+    match found.cmp(&FORMAT) {
+        Ordering::Equal => {}
+        Ordering::Greater => return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into()),
+        // The first format has no older one to be migrated from: `docs/store-format.md` says how the next one is.
+        Ordering::Less => {
+            return Err(Fail::Damaged(format!(
+                "its format is {found}, which no version of jorb has written"
+            )));
+        }
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
     for table in TABLES {

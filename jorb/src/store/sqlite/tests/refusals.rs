@@ -150,7 +150,23 @@ fn a_newer_format_asks_for_an_upgrade() {
     bench.look().pragma_update(None, "user_version", 2).unwrap();
     for access in [Access::Drive, Access::Read] {
         let e = refusal::<Flow>(&bench.path(), access);
-        assert!(matches!(e, Error::Format { found: 2, known: 1, .. }), "{e}");
+        assert!(
+            matches!(&e, Error::Format { path, found: 2, known: 1 } if path.ends_with("run.jorb")),
+            "{e}"
+        );
+        assert!(e.to_string().ends_with("knows formats up to 1; upgrade jorb"), "{e}");
+    }
+}
+
+#[test]
+fn a_format_that_nobody_wrote_is_not_taken_for_one() {
+    let bench = closed();
+    for (format, reason) in [(0, "its format is 0"), (-1, "out of range")] {
+        bench.look().pragma_update(None, "user_version", format).unwrap();
+        for access in [Access::Drive, Access::Read] {
+            let e = refusal::<Flow>(&bench.path(), access);
+            assert!(matches!(&e, Error::Damaged { reason: said, .. } if said.contains(reason)), "{e}");
+        }
     }
 }
 
