@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bench;
 pub mod flow;
 pub mod lab;
+pub mod parcels;
 pub mod spy;
 pub mod stores;
 pub mod walk;
