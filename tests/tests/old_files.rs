@@ -208,4 +208,12 @@ fn sound(path: &Path) {
     let ended = "SELECT job || '' FROM place WHERE status = 2 ORDER BY job";
     assert_eq!(texts(ended), texts("SELECT id || '' FROM job ORDER BY id"));
     assert_eq!(texts("SELECT block || '' FROM moving"), [""; 0]);
+    // Its views are today's.
+    for (view, at, jobs) in [("jobs", "ready_at", "id"), ("moves", "at", "job"), ("errors", "at", "job")] {
+        let shown = texts(&format!("SELECT {at} FROM {view} ORDER BY {jobs} LIMIT 1"));
+        assert!(shown[0].starts_with("20") && shown[0].ends_with('Z') && shown[0].len() == 24, "{shown:?}");
+        let bare =
+            texts(&format!("SELECT name FROM sqlite_schema WHERE name = '{view}' AND sql LIKE '% at / %'"));
+        assert_eq!(bare, [""; 0]);
+    }
 }

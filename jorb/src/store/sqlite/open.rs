@@ -15,7 +15,7 @@ use super::{
     fail::Fail,
     overview::Overview,
     row::natural,
-    schema::{APPLICATION, CREATE, FORMAT, TABLES},
+    schema::{APPLICATION, CREATE, FORMAT, TABLES, VIEWS},
     states::{States, Stranger},
 };
 use crate::{
@@ -103,6 +103,7 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are made elsewhere.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    renew_views(&mut conn)?;
     if !states.adopted::<W>() {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         states.adopt::<W>(&transaction)?;
@@ -154,6 +155,7 @@ fn is_new(conn: &Connection) -> Result<bool, Fail> {
 fn create<W: Workflow>(conn: &mut Connection) -> Result<(), Fail> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(CREATE)?;
+    create_views(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.execute(
@@ -166,6 +168,27 @@ fn create<W: Workflow>(conn: &mut Connection) -> Result<(), Fail> {
         ],
     )?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// The views of an older version give way to today's.
+fn renew_views(conn: &mut Connection) -> Result<(), Fail> {
+    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name = ?1 AND sql = ?2";
+    for (name, sql) in VIEWS {
+        if conn.query_row(known, [name, sql], |row| row.get::<_, i64>(0))? == 0 {
+            let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            create_views(&transaction)?;
+            transaction.commit()?;
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn create_views(conn: &Connection) -> Result<(), Fail> {
+    for (name, sql) in VIEWS {
+        conn.execute_batch(&format!("DROP VIEW IF EXISTS {name}; {sql}"))?;
+    }
     Ok(())
 }
 

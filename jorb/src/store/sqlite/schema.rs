@@ -1,7 +1,7 @@
 //! What is in the file.
 //!
 //! Tables hold numbers for states (see `state`), statuses (`Status as i64`) and times (milliseconds since 1970); the
-//! views at the end say the same for people.
+//! views say the same for people. `docs/store-format.md` has it all, and a test that the two agree.
 
 /// `PRAGMA application_id`: "jorb".
 pub(super) const APPLICATION: i32 = 0x6a6f_7262;
@@ -77,29 +77,45 @@ CREATE TABLE dropped(job INTEGER, state INTEGER, lines INTEGER NOT NULL, errors 
   PRIMARY KEY(job, state)) STRICT, WITHOUT ROWID;
 CREATE TABLE once(state INTEGER, key TEXT, job INTEGER NOT NULL,
   PRIMARY KEY(state, key)) STRICT, WITHOUT ROWID;
+";
 
-CREATE VIEW jobs AS
+/// The same for people. Nothing in jorb depends on these, so they are no part of the format: a file that is opened to be
+/// driven gets today's. DuckDB reads them as well, to which a bare `at` is a keyword.
+pub(super) const VIEWS: [(&str, &str); 4] = [
+    (
+        "jobs",
+        "CREATE VIEW jobs AS
   SELECT job.id, state.name AS state,
     CASE job.status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' ELSE 'ended' END AS status,
     step, attempt, errors, kicked, parent, nth,
     strftime('%Y-%m-%dT%H:%M:%fZ', ready_at / 1e3, 'unixepoch') AS ready_at,
     data, coalesce(context, 'null') AS context,
     (SELECT error FROM error WHERE error.id = job.last_error) AS last_error
-  FROM job JOIN state ON state.id = job.state;
-CREATE VIEW moves AS
+  FROM job JOIN state ON state.id = job.state",
+    ),
+    (
+        "moves",
+        "CREATE VIEW moves AS
   SELECT line.id, job, step, attempt, a.name AS from_state, b.name AS to_state,
-    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1e3, 'unixepoch') AS at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', line.at / 1e3, 'unixepoch') AS at,
     waited / 1e3 AS waited_seconds, ran / 1e6 AS ran_seconds, first_child, children
-  FROM line JOIN state AS a ON a.id = from_state JOIN state AS b ON b.id = to_state;
-CREATE VIEW errors AS
+  FROM line JOIN state AS a ON a.id = from_state JOIN state AS b ON b.id = to_state",
+    ),
+    (
+        "errors",
+        "CREATE VIEW errors AS
   SELECT error.id, job, state.name AS state, step, attempt,
-    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1e3, 'unixepoch') AS at, error
-  FROM error JOIN state ON state.id = error.state;
-CREATE VIEW counts AS
+    strftime('%Y-%m-%dT%H:%M:%fZ', error.at / 1e3, 'unixepoch') AS at, error
+  FROM error JOIN state ON state.id = error.state",
+    ),
+    (
+        "counts",
+        "CREATE VIEW counts AS
   SELECT state.name AS state,
     CASE status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' ELSE 'ended' END AS status, jobs
-  FROM count JOIN state ON state.id = count.state WHERE jobs > 0;
-";
+  FROM count JOIN state ON state.id = count.state WHERE jobs > 0",
+    ),
+];
 
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "
