@@ -152,6 +152,8 @@ async fn main() -> Result<ExitCode, BoxError> {
     if summary.is_complete() {
         println!("{} pages, each seen once", seen_once(&mut run)?);
     }
+    // It was opened again to be looked at: leave one file that can be read anywhere.
+    run.close()?;
     Ok(summary.exit().into())
 }
 
