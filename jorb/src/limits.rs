@@ -184,7 +184,9 @@ impl Bucket {
             self.drain(now);
         }
         if let Some(due) = due {
-            self.due = Some(self.due.unwrap_or(0).max(due.0.saturating_mul(1_000_000)));
+            // It may be that of a pause.
+            self.paused = self.paused.max(due.0.saturating_mul(1_000_000));
+            self.due = Some(self.due.unwrap_or(0).max(self.paused));
         }
     }
 }

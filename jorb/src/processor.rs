@@ -219,7 +219,7 @@ impl<W: Workflow> Processor<W> {
         if self.signals {
             helpers.spawn(signals::listen(shared.clone()));
         }
-        let writer = AbortOnDropHandle::new(tokio::spawn(write(
+        let mut writer = AbortOnDropHandle::new(tokio::spawn(write(
             shared.clone(),
             store,
             eager.then(|| self.audience.clone()),
@@ -231,9 +231,15 @@ impl<W: Workflow> Processor<W> {
                 slots.spawn(slot(shared.clone(), state, policy));
             }
         }
-        self.wait(&shared, &mut slots).await;
-        shared.core.close();
-        let store = joined(writer.await);
+        // A store that panics must not leave the slots waiting for it.
+        let store = select! {
+            biased;
+            store = &mut writer => joined(store),
+            () = self.wait(&shared, &mut slots) => {
+                shared.core.close();
+                joined(writer.await)
+            }
+        };
         drop(helpers);
         let summary = self.finish(run, &shared, store, started).await;
         if shared.core.is_killed_by_signal() {

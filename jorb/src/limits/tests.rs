@@ -1,7 +1,8 @@
 //! What a limiter promises: no window of time sees more starts than burst and rate allow, whatever happens in between;
 //! and whoever waits as he is told gets his permit.
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
+use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
 use proptest::{
     collection::vec,
     prelude::{Strategy, any, proptest},
@@ -44,6 +45,33 @@ fn starts_follow_the_rate_and_a_burst_catches_up() {
     let mut limiter = Bucket::new(Rate::literal("10/s"), Some(3));
     assert_eq!(starts(&mut limiter, START, 5), [0, 0, 0, 100, 200]);
     assert_eq!(starts(&mut limiter, START + 10_000 * MS, 4), [10_000, 10_000, 10_000, 10_100]);
+}
+
+/// Another implementation of the same algorithm, asked the same.
+#[test]
+fn starts_are_those_of_governor() {
+    let mut next = 1_u64;
+    let mut random = |below: u32| {
+        next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from(next >> 33).unwrap() % below
+    };
+    for _ in 0..200 {
+        let rate = Rate::new(1 + random(50), Duration::from_millis(1 + u64::from(random(2_000))));
+        let burst = 1 + random(5);
+        let clock = FakeRelativeClock::default();
+        let quota = Quota::with_period(rate.interval()).unwrap().allow_burst(NonZeroU32::new(burst).unwrap());
+        let theirs = RateLimiter::direct_with_clock(quota, clock.clone());
+        let mut ours = Bucket::new(rate, Some(burst));
+        let mut now = START;
+        for _ in 0..200 {
+            let cost = 1 + random(burst);
+            let theirs = theirs.check_n(NonZeroU32::new(cost).unwrap()).unwrap();
+            assert_eq!(take(&mut ours, now, cost).is_ok(), theirs.is_ok(), "{rate}, {burst}, {cost}");
+            let pause = ours.interval * u64::from(random(2_000 * burst)) / 1_000;
+            clock.advance(Duration::from_nanos(pause));
+            now += pause;
+        }
+    }
 }
 
 #[test]
@@ -119,8 +147,10 @@ struct User {
     saved: Option<Timestamp>,
     /// When, at what cost, and what it cost in the end.
     starts: Vec<(u64, u32, u32)>,
-    /// No start before, said a service to this process.
+    /// No start before, said a service.
     paused: u64,
+    /// A crash may forget it.
+    latest_pause: u64,
     /// Since the last start.
     reopened: bool,
 }
@@ -149,6 +179,7 @@ impl User {
                 let until = self.now + self.limiter.interval / 1_000 * thousandths;
                 self.limiter.pause(until);
                 self.paused = self.paused.max(until);
+                self.latest_pause = self.latest_pause.max(until);
             }
             Event::Stop { thousandths } => {
                 self.saved = self.limiter.due(0).or(self.saved);
@@ -193,7 +224,7 @@ impl User {
         if let Err(until) = self.start(saving, cost) {
             // A large debt is paid off first, and each crash adds to it what saving may have taken.
             let small = cost <= 1 && self.starts.iter().all(|(_, cost, actual)| *cost <= 1 && *actual <= 1);
-            let latest = self.paused.max(self.now + self.limiter.interval + MS);
+            let latest = self.latest_pause.max(self.now + self.limiter.interval) + LEAD + MS;
             assert!(until > self.now && (until <= latest || !small), "told to wait {} ns", until - self.now);
             self.now = until;
             assert_eq!(self.start(saving, cost), Ok(()), "whoever waits as he is told gets his permit");
@@ -204,7 +235,9 @@ impl User {
     fn reopen(&mut self, thousandths: u64, clean: bool) {
         self.wait(thousandths);
         self.limiter = Bucket::new(self.rate, self.burst);
-        self.paused = 0;
+        if !clean {
+            self.paused = 0;
+        }
         self.reopened = true;
         self.limiter.restore(self.saved, clean, self.now);
     }
@@ -251,7 +284,7 @@ proptest! {
         events in vec(any::<u32>().prop_map(Event::of), 0..80),
     ) {
         let limiter = Bucket::new(rate, burst);
-        let mut user = User { rate, burst, limiter, now: START, saved: None, starts: Vec::new(), paused: 0, reopened: true };
+        let mut user = User { rate, burst, limiter, now: START, saved: None, starts: Vec::new(), paused: 0, latest_pause: 0, reopened: true };
         for event in &events {
             user.happens(event);
         }
