@@ -11,6 +11,7 @@ pub(crate) use head::Head;
 pub(crate) use raw::{compact, raw};
 pub(crate) use when::{Millis, When};
 
+mod check;
 mod head;
 mod past;
 mod raw;

@@ -192,6 +192,7 @@ fn head<W: Workflow>(text: &str) -> Result<Head<u64>, String> {
     let probe: Probe = serde_json::from_str(text).map_err(no_start)?;
     check_format(probe.jorb)?;
     let head: Head<u64> = serde_json::from_str(text).map_err(no_start)?;
+    head.check_numbers()?;
     let workflow = head.workflow.as_deref().unwrap_or(W::NAME);
     if workflow != W::NAME {
         return Err(format!("is a run of workflow `{workflow}`, not of `{}`", W::NAME));
@@ -220,6 +221,7 @@ fn job<W: Workflow>(text: &str, form: Form, settle: &mut Settle) -> Result<Resto
     if let Some(workflow) = entry.workflow.as_deref().filter(|name| *name != W::NAME) {
         return Err(format!("job {id} is of workflow `{workflow}`, not of `{}`", W::NAME));
     }
+    entry.check_numbers().map_err(|reason| format!("job {id}: {reason}"))?;
     settle.renumber(&mut entry);
     settle.note(&entry);
     let Row { mut record, once, lines, errors } = settle.job::<W>(entry).map_err(|state| {

@@ -66,6 +66,12 @@ pub(super) fn run<W: Workflow>(
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
     let mut changed = document.run.is_none() || !commits.is_empty();
     let mut entries = document.jobs.take().unwrap_or_default();
+    document.check_numbers().map_err(damaged)?;
+    entries.iter().try_for_each(|entry| checked(entry).map_err(damaged))?;
+    for commit in &commits {
+        commit.head.check_numbers().map_err(damaged)?;
+        commit.jobs.iter().try_for_each(|entry| checked(entry).map_err(damaged))?;
+    }
     document.seeding.get_or_insert(if entries.is_empty() { Seeding::No } else { Seeding::Done });
     if let Some(id) = twice(&entries) {
         return Err(damaged(format!("two jobs have the id {id}")));
@@ -104,6 +110,11 @@ pub(super) fn run<W: Workflow>(
     changed |= kicks_are_counted(&mut rows) | settle.changed | all_fresh_or_none(&mut header, &mut rows);
     header.next = settle.next;
     Ok((Table::from_rows(header, rows.into_values()), changed))
+}
+
+fn checked(entry: &Entry) -> Result<(), String> {
+    let id = entry.id.map_or_else(|| "without an id".into(), |id| id.to_string());
+    entry.check_numbers().map_err(|reason| format!("job {id}: {reason}"))
 }
 
 /// A person may have changed the states of jobs that nobody had looked at yet. Then the others wait like any job.
