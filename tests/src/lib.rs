@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod bench;
 pub mod flow;
+pub mod fuzz;
 pub mod lab;
 pub mod parcels;
 pub mod spy;
