@@ -122,7 +122,8 @@ pub use jorb_macros::workflow;
 /// The function is left as written, so a test may call it with [`Cx::test`](crate::Cx::test). It takes `(state)` or
 /// `(state, cx: &mut Cx<W>)` and returns [`Outcome`](crate::Outcome), or a `Result` with any error that makes a
 /// [`Fault`](crate::Fault). An `async fn` runs on the runtime, and its future must be `Send`; a plain `fn` runs on the
-/// blocking pool, and the way there costs tens of µs.
+/// blocking pool, and the way there costs tens of µs. No more than 500 of them run at once,
+/// whatever the states allow: the pool has 512 threads, and the store needs one.
 pub use jorb_macros::state;
 
 /// Declares a limit that states share.

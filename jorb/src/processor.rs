@@ -6,6 +6,7 @@ use std::{
 
 use tokio::{
     select,
+    sync::Semaphore,
     task::JoinSet,
     time::{sleep, sleep_until},
 };
@@ -32,7 +33,7 @@ use self::{
     handle::{Desk, GRACE},
     line::Waiting,
     listener::{Audience, lock},
-    slot::{Shared, slot},
+    slot::{BLOCKING, Shared, slot},
     writer::{on_disk, write},
 };
 use crate::{
@@ -206,6 +207,7 @@ impl<W: Workflow> Processor<W> {
             run: id,
             seed,
             threads,
+            blocking: Arc::new(Semaphore::new(BLOCKING)),
         });
         let _open = self.desk.open(&shared);
         shared.core.resume(moving);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use jorb::{Clock, Error, Initial, JobId, Processor, Run, Timestamp, prelude::*, store::Batch};
+use jorb::{Clock, Ending, Error, Initial, JobId, Processor, Run, Timestamp, prelude::*, store::Batch};
 use jorb_tests::{
     START,
     spy::{Spy, Watch},
@@ -185,4 +185,78 @@ async fn cold_jobs_that_wait_in_the_store_are_read_soon() {
         let steps = seen.hot.load(SeqCst);
         seen.check(kind, COLD + (steps + EVERY / 2) / EVERY);
     }
+}
+
+/// Threads that wait until somebody says that it is enough.
+#[workflow(app = Hall)]
+#[derive(Debug, Clone)]
+enum Talk {
+    #[state(initial, next(Done))]
+    Hear,
+    /// Says it, when enough hear it.
+    #[state(initial, next(Said))]
+    Say { ears: u64 },
+    #[state(next(Done))]
+    Said,
+    #[state(terminal)]
+    Done,
+}
+
+#[derive(Default)]
+struct Hall {
+    ears: AtomicU64,
+    said: AtomicU64,
+}
+
+/// Whoever waits for so long waits for ever.
+const LONG: Duration = Duration::from_secs(20);
+const MOMENT: Duration = Duration::from_millis(2);
+
+#[state(concurrency = 600)]
+fn hear(_: talk::Hear, cx: &mut Cx<Talk>) -> Outcome<talk::Hear> {
+    cx.app.ears.fetch_add(1, SeqCst);
+    while cx.app.said.load(SeqCst) == 0 && !cx.cancelled().is_cancelled() {
+        std::thread::sleep(MOMENT);
+    }
+    Ok(Next::to(talk::Done))
+}
+
+#[state]
+async fn say(state: talk::Say, cx: &mut Cx<Talk>) -> Outcome<talk::Say> {
+    while cx.app.ears.load(SeqCst) < state.ears {
+        tokio::time::sleep(MOMENT).await;
+    }
+    Ok(Next::to(talk::Said))
+}
+
+#[state]
+async fn said(_: talk::Said, cx: &mut Cx<Talk>) -> Outcome<talk::Said> {
+    cx.app.said.fetch_add(1, SeqCst);
+    Ok(Next::to(talk::Done))
+}
+
+async fn ends(run: &mut Run<Talk>) {
+    let mut processor = Processor::new(Hall::default());
+    let handle = processor.handle();
+    let late = async {
+        tokio::time::sleep(LONG).await;
+        handle.stop_now();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        summary = processor.exec(run) => assert_eq!(summary.unwrap().ending, Ending::Complete),
+        () = late => {}
+    }
+}
+
+#[tokio::test]
+async fn plain_functions_leave_the_store_a_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::open(Kind::Sqlite.at(folder.path())).unwrap();
+    run.seed((), |jobs| {
+        jobs.add(Kick::new(talk::Say { ears: 500 }, ()))?;
+        jobs.extend((0..600).map(|_| Kick::new(talk::Hear, ())))
+    })
+    .unwrap();
+    ends(&mut run).await;
 }

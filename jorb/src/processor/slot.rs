@@ -1,7 +1,7 @@
 //! A slot: pulls a job, runs its step in place, hands over what it left, pulls the next.
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::{select, task::coop, time::sleep};
+use tokio::{select, sync::Semaphore, task::coop, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -16,6 +16,10 @@ use crate::{
     reduce::{Kicked, Moved, Reduced, Returned, Target, reduce},
 };
 
+/// Steps of plain functions at once, of all states: tokio's pool has 512 threads unless told otherwise, and the store
+/// needs one.
+pub(super) const BLOCKING: usize = 500;
+
 /// What all slots share.
 pub(super) struct Shared<W: Workflow> {
     pub(super) core: Core<W>,
@@ -25,6 +29,8 @@ pub(super) struct Shared<W: Workflow> {
     pub(super) seed: u64,
     /// Of plain functions.
     pub(super) threads: TaskTracker,
+    /// How many of them there may be.
+    pub(super) blocking: Arc<Semaphore>,
 }
 
 /// Runs steps of `state` until the run ends.
@@ -171,7 +177,9 @@ impl<W: Workflow> Bench<'_, W> {
         let kill = &self.shared.core.kill;
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
+        let place = self.shared.blocking.clone().acquire_owned().await;
         let work = Caught(Box::pin(async move {
+            let _place = place; // until the thread ends
             let outcome = run(state, &mut cx).await;
             Gave::Outcome { outcome, context: cx.job, settled: cx.at.settled }
         }));
