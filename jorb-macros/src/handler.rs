@@ -199,18 +199,14 @@ fn implement(
 
 /// The limiters of a state, and what a step takes of them.
 fn limited(limits: &[syn::Path]) -> TokenStream {
-    let spec = |limiter: &syn::Path| {
-        let (open, close) =
-            (point_at(limiter.span(), quote!(<)), point_at(limiter.span(), quote!(as ::jorb::Limiter>)));
-        quote!(#open #limiter #close::SPEC)
+    // Both ask for the same, so that what is no limiter is one error.
+    let of = |limiter: &syn::Path, what: TokenStream| {
+        let span = limiter.span();
+        let (open, close) = (point_at(span, quote!(<)), point_at(span, quote!(as ::jorb::Weighted<Self>>)));
+        quote!(#open #limiter #close::#what)
     };
-    let cost = |limiter: &syn::Path| {
-        let (open, close) = (
-            point_at(limiter.span(), quote!(<)),
-            point_at(limiter.span(), quote!(as ::jorb::Weighted<Self>>)),
-        );
-        quote!(#open #limiter #close::cost(self, job))
-    };
+    let spec = |limiter: &syn::Path| of(limiter, quote!(LIMITER));
+    let cost = |limiter: &syn::Path| of(limiter, quote!(cost(self, job)));
     let (specs, costs) = (limits.iter().map(spec), limits.iter().map(cost));
     quote! {
         const LIMITS: &'static [::jorb::LimiterSpec] = &[#(#specs),*];

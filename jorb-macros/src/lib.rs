@@ -64,6 +64,8 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | --- | --- | --- | --- |
 /// | `concurrency` | `usize`, at least 1 | steps in flight at once | 1 |
 /// | `rate` | `"10/s"`, `"5000/h"`, `"1/250ms"`, or a `Rate` | steps that may start in a time | no limit |
+/// | | `adaptive("10/s", min = "1/s", max = "80/s")`; the bounds are optional | a rate that follows what the service answers: it starts there, a throttle slows it down, it remembers where that was, and probes beyond it now and then | |
+/// | | `aimd("10/s", min = "1/s", max = "80/s")` | the same by additive increase and multiplicative decrease | |
 /// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
 /// | `retries` | `u32` | attempts after the first one | 0: the first error parks the job |
 /// | `backoff` | `"200ms..30s"`, or a `Backoff`; with `retries` only | shortest and longest wait between attempts; it doubles, with jitter | `"1s..60s"` |
@@ -83,6 +85,8 @@ pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | key | value | meaning | default |
 /// | --- | --- | --- | --- |
 /// | `rate` | `"10/s"`, `"5000/h"`, `"1/250ms"`, or a `Rate` | steps that may start in a time | no limit |
+/// | | `adaptive("10/s", min = "1/s", max = "80/s")`; the bounds are optional | a rate that follows what the service answers: it starts there, a throttle slows it down, it remembers where that was, and probes beyond it now and then | |
+/// | | `aimd("10/s", min = "1/s", max = "80/s")` | the same by additive increase and multiplicative decrease | |
 /// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
 /// | `concurrency` | `usize`, at least 1 | steps in flight at once, of all states together | no limit |
 /// | `weighted` | none; with `rate` only | a step costs what `Weighted` says | each costs 1 |

@@ -122,7 +122,7 @@ pub use job::{JobId, Snapshot, StateId, Status};
 pub use limiter::{Demand, Limiter, LimiterSpec, Weighted};
 pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
-pub use policy::{Backoff, Policy, Rate};
+pub use policy::{Adaptive, Backoff, Policy, Rate};
 pub use processor::{
     Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview, StateSummary,
     Summary, Wait,

@@ -1,5 +1,5 @@
 //! Limiters that states share.
-use crate::{Rate, State, Workflow};
+use crate::{Adaptive, Rate, State, Workflow};
 
 /// A limit that states share: put [`#[limiter(..)]`](macro@crate::limiter) on a struct without fields.
 #[diagnostic::on_unimplemented(
@@ -51,11 +51,15 @@ pub trait Limiter: 'static {
 /// # assert_eq!(Tokens::cost(&chat::Prompt { max_tokens: 100 }, &"abcdefgh".into()), 102);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "nobody says what a step of `{S}` costs of the limiter `{Self}`",
-    label = "this limiter is `weighted`",
-    note = "write `impl Weighted<{S}> for {Self}`, or drop `weighted` where it is declared: then each step costs 1"
+    message = "`{Self}` cannot limit steps of `{S}`",
+    label = "no limiter, or one that is `weighted` and does not say what a step of `{S}` costs",
+    note = "a limiter is declared: `#[limiter(rate = \"10/s\")] struct {Self};`",
+    note = "of a `weighted` one, `impl Weighted<{S}> for {Self}` says what a step costs"
 )]
 pub trait Weighted<S: State>: Limiter {
+    /// The limiter, as the macro asks for it.
+    #[doc(hidden)]
+    const LIMITER: LimiterSpec = Self::SPEC;
     /// How many permits a step takes. One that costs more than the burst starts when nothing is taken, and the next one
     /// waits until that is paid off; one that costs nothing waits for nobody.
     fn cost(state: &S, job: &<S::Workflow as Workflow>::Job) -> u32;
@@ -73,6 +77,8 @@ pub struct LimiterSpec {
     /// Starts that may follow each other at once after a quiet time; by default what 5 ms of the rate are, and at
     /// least 1.
     pub burst: Option<u32>,
+    /// The rate follows what the service answers; `rate` is where it starts.
+    pub adaptive: Option<Adaptive>,
     /// Steps in flight at once; no limit without.
     pub concurrency: Option<usize>,
     /// Steps cost what [`Weighted`] says, and not 1.
@@ -83,12 +89,25 @@ impl LimiterSpec {
     /// Limits nothing yet.
     #[must_use]
     pub const fn new(name: &'static str, path: &'static str) -> Self {
-        LimiterSpec { name, path, rate: None, burst: None, concurrency: None, weighted: false }
+        LimiterSpec {
+            name,
+            path,
+            rate: None,
+            burst: None,
+            adaptive: None,
+            concurrency: None,
+            weighted: false,
+        }
     }
     /// Start no more than this.
     #[must_use]
     pub const fn rate(self, rate: Rate) -> Self {
         LimiterSpec { rate: Some(rate), ..self }
+    }
+    /// Start no more than a service lets us.
+    #[must_use]
+    pub const fn adaptive(self, rate: Adaptive) -> Self {
+        LimiterSpec { rate: Some(rate.initial), adaptive: Some(rate), ..self }
     }
     /// Let `n` starts catch up at once.
     #[must_use]

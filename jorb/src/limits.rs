@@ -5,7 +5,10 @@
 //! a pause, and given another rate without losing what was taken. Times are nanoseconds since 1970.
 use std::time::Duration;
 
-use crate::{Rate, Timestamp};
+use self::adaptive::{Adaptive, AdaptiveSpec, Kind};
+use crate::{LimiterSpec, Rate, Timestamp, policy::Controller, store::Learned};
+
+mod adaptive;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,8 @@ const TICK: f64 = 0.005;
 /// What a step needs of one limiter to start: a permit at its rate, and a place in its pool.
 pub(crate) struct Gate {
     bucket: Option<Bucket>,
+    /// The bucket's rate follows what the service answers.
+    adaptive: Option<Adaptive>,
     /// Most steps in flight.
     size: usize,
     in_use: usize,
@@ -39,13 +44,54 @@ pub(crate) enum Shut {
 }
 
 impl Gate {
-    pub(crate) fn new(rate: Option<Rate>, burst: Option<u32>, size: Option<usize>) -> Self {
+    pub(crate) fn new(spec: &LimiterSpec) -> Self {
         Gate {
-            bucket: rate.map(|rate| Bucket::new(rate, burst)),
-            size: size.unwrap_or(usize::MAX),
+            bucket: spec.rate.map(|rate| Bucket::new(rate, spec.burst)),
+            adaptive: spec.adaptive.map(adaptive),
+            size: spec.concurrency.unwrap_or(usize::MAX),
             in_use: 0,
             saving: false,
         }
+    }
+
+    /// As it was left by a run that ended cleanly or not.
+    pub(crate) fn restore(
+        &mut self,
+        due: Option<Timestamp>,
+        learned: Option<Learned>,
+        clean: bool,
+        now: u64,
+    ) {
+        if let (Some(adaptive), Some(learned)) = (&mut self.adaptive, learned) {
+            adaptive.restore(learned);
+        }
+        self.follow(now);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.restore(due, clean, now);
+        }
+    }
+
+    /// The bucket's rate is what the service allows.
+    fn follow(&mut self, now: u64) {
+        if let (Some(adaptive), Some(bucket)) = (&self.adaptive, &mut self.bucket) {
+            bucket.set_rate(interval(adaptive.rate()), adaptive.burst(), now);
+        }
+    }
+
+    /// A step that started then was answered: with a move, or a throttle.
+    pub(crate) fn answered(&mut self, now: u64, started_at: u64, throttled: bool) {
+        let Some(adaptive) = &mut self.adaptive else { return };
+        if throttled {
+            adaptive.throttled(now, started_at);
+        } else {
+            adaptive.succeeded(now, started_at);
+        }
+        self.follow(now);
+    }
+
+    /// What is worth keeping of what the service answered.
+    pub(crate) fn learned(&self) -> Option<Learned> {
+        self.adaptive.as_ref().map(Adaptive::learned)
     }
 
     /// Whether a step of this cost may start.
@@ -64,6 +110,10 @@ impl Gate {
         self.in_use += 1;
         if let Some(bucket) = &mut self.bucket {
             bucket.take(now, cost);
+        }
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.started(now);
+            self.follow(now);
         }
     }
 
@@ -151,6 +201,25 @@ impl Bucket {
         self.due = Some(self.due.unwrap_or(0).max(self.paused));
     }
 
+    /// Another rate from now on. What is taken stays taken: it comes back at the new rate.
+    pub(crate) fn set_rate(&mut self, interval: u64, burst: u32, now: u64) {
+        if (interval, burst) == (self.interval, self.burst) {
+            return;
+        }
+        let until = self.paused.saturating_sub(self.worth(self.burst - 1));
+        let from = now.max(until);
+        if let Some(due) = self.due.filter(|due| *due > from) {
+            let taken = u128::from(due - from) * u128::from(interval) / u128::from(self.interval.max(1));
+            self.due = Some(from.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX)));
+        }
+        self.interval = interval.max(1);
+        self.burst = burst.max(1);
+        self.paused = 0;
+        if until > now {
+            self.pause(until);
+        }
+    }
+
     /// As if all permits had just been taken.
     fn drain(&mut self, now: u64) {
         self.pause(now.saturating_add(self.interval));
@@ -189,6 +258,30 @@ impl Bucket {
             self.due = Some(self.due.unwrap_or(0).max(self.paused));
         }
     }
+}
+
+/// A rate is known within a hundredth and the hundredfold of where it starts, if nobody knows better.
+const FACTOR: f64 = 100.0;
+
+fn adaptive(rate: crate::Adaptive) -> Adaptive {
+    let crate::Adaptive { kind, initial, min, max } = rate;
+    let initial = initial.per_second();
+    let spec = AdaptiveSpec {
+        kind: match kind {
+            Controller::Probe => Kind::Probe,
+            Controller::Aimd => Kind::AIMD,
+        },
+        initial,
+        min: min.map_or(initial / FACTOR, Rate::per_second),
+        max: max.map_or(initial * FACTOR, Rate::per_second),
+    };
+    Adaptive::new(&spec).expect("rates are finite")
+}
+
+/// Time between two starts.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a float to int cast saturates
+fn interval(per_second: f64) -> u64 {
+    (1e9 / per_second).ceil() as u64
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a float to int cast saturates

@@ -21,6 +21,8 @@ pub struct Policy {
     /// Starts that may follow each other at once after a quiet time; by default what 5 ms of the rate are, and at
     /// least 1.
     pub burst: Option<u32>,
+    /// The rate follows what the service answers; `rate` is where it starts.
+    pub adaptive: Option<Adaptive>,
     /// Attempts after the first one.
     pub retries: u32,
     /// Waits between attempts.
@@ -37,6 +39,7 @@ impl Policy {
         concurrency: 1,
         rate: None,
         burst: None,
+        adaptive: None,
         retries: 0,
         backoff: Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
         timeout: None,
@@ -52,6 +55,11 @@ impl Policy {
     #[must_use]
     pub const fn rate(self, rate: Rate) -> Self {
         Policy { rate: Some(rate), ..self }
+    }
+    /// Start no more than a service lets us.
+    #[must_use]
+    pub const fn adaptive(self, rate: Adaptive) -> Self {
+        Policy { rate: Some(rate.initial), adaptive: Some(rate), ..self }
     }
     /// Let `n` starts catch up at once.
     #[must_use]
@@ -77,6 +85,56 @@ impl Policy {
     #[must_use]
     pub const fn blocking(self) -> Self {
         Policy { blocking: true, ..self }
+    }
+}
+
+/// A rate that follows what a service answers: [`Fault::throttled`](crate::Fault::throttled) makes it slower, steps that
+/// move on make it faster.
+///
+/// ```
+/// use jorb::{Adaptive, Policy, Rate};
+///
+/// const GITHUB: Adaptive = Adaptive::new(Rate::literal("10/s")).max(Rate::literal("80/s"));
+/// const POLICY: Policy = Policy::DEFAULT.adaptive(GITHUB);
+/// assert_eq!(POLICY.rate, Some(Rate::literal("10/s")));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adaptive {
+    pub(crate) kind: Controller,
+    pub(crate) initial: Rate,
+    pub(crate) min: Option<Rate>,
+    pub(crate) max: Option<Rate>,
+}
+
+/// How an adaptive rate is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Controller {
+    Probe,
+    Aimd,
+}
+
+impl Adaptive {
+    /// Remembers where it was throttled, stays just below that, and probes beyond it now and then. It starts at
+    /// `initial`, and stays between a hundredth and the hundredfold of that unless it is told otherwise.
+    #[must_use]
+    pub const fn new(initial: Rate) -> Self {
+        Adaptive { kind: Controller::Probe, initial, min: None, max: None }
+    }
+    /// Additive increase, multiplicative decrease: one start per second more with each second that is not throttled, half
+    /// of it with each throttle. It saws between half of what the service allows and all of it.
+    #[must_use]
+    pub const fn aimd(initial: Rate) -> Self {
+        Adaptive { kind: Controller::Aimd, ..Adaptive::new(initial) }
+    }
+    /// Never slower.
+    #[must_use]
+    pub const fn min(self, min: Rate) -> Self {
+        Adaptive { min: Some(min), ..self }
+    }
+    /// Never faster.
+    #[must_use]
+    pub const fn max(self, max: Rate) -> Self {
+        Adaptive { max: Some(max), ..self }
     }
 }
 

@@ -31,7 +31,7 @@ mod table;
 mod transfer;
 
 pub use batch::{Batch, Change, New, OnceKey, Record, Restored, Standing, Turn};
-pub use header::{Counts, Fresh, Header, LimiterName, Numbers, Seeding};
+pub use header::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding};
 pub use json::JsonStore;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]

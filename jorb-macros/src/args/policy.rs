@@ -34,6 +34,12 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
             return Ok(());
         }
         let value = ungrouped(value(meta, key, example(key))?.parse()?);
+        if key == "rate"
+            && let Some(adaptive) = adaptive(&value)?
+        {
+            policy.extend(quote!(.adaptive(#adaptive)));
+            return Ok(());
+        }
         let setting = match key {
             "concurrency" | "burst" => whole(key, &value, 1),
             "retries" => whole(key, &value, 0),
@@ -77,6 +83,12 @@ pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
             return Ok(());
         }
         let value = ungrouped(value(meta, key, example(key))?.parse()?);
+        if key == "rate"
+            && let Some(adaptive) = adaptive(&value)?
+        {
+            spec.extend(quote!(.adaptive(#adaptive)));
+            return Ok(());
+        }
         let setting = if key == "rate" { text(key, &value) } else { whole(key, &value, 1) }?;
         spec.extend(quote!(.#name(#setting)));
         Ok(())
@@ -93,6 +105,40 @@ pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
         ));
     }
     LimiterArgs { spec, weighted }
+}
+
+/// `adaptive("10/s", min = "1/s", max = "100/s")`, or the same with `aimd`; nothing for anything else.
+fn adaptive(value: &Expr) -> syn::Result<Option<TokenStream>> {
+    const SHAPE: &str = "an adaptive rate is a rate to begin with, and bounds if you know some: \
+        `adaptive(\"10/s\", min = \"1/s\", max = \"100/s\")`";
+    let Expr::Call(call) = value else { return Ok(None) };
+    let Expr::Path(path) = &*call.func else { return Ok(None) };
+    let maker = match path.path.get_ident() {
+        Some(name) if name == "adaptive" => quote!(new),
+        Some(name) if name == "aimd" => quote!(aimd),
+        _ => return Ok(None),
+    };
+    let mut args = call.args.iter();
+    let initial = match args.next() {
+        None | Some(Expr::Assign(_)) => return Err(syn::Error::new_spanned(value, SHAPE)),
+        Some(initial) => text("rate", initial)?,
+    };
+    let mut made = quote!(::jorb::Adaptive::#maker(#initial));
+    let mut seen = Vec::new();
+    for arg in args {
+        let wrong = || syn::Error::new_spanned(arg, SHAPE);
+        let Expr::Assign(bound) = arg else { return Err(wrong()) };
+        let Expr::Path(name) = &*bound.left else { return Err(wrong()) };
+        let name = name.path.get_ident().filter(|name| *name == "min" || *name == "max").ok_or_else(wrong)?;
+        if seen.contains(&name) {
+            return Err(syn::Error::new_spanned(name, format!("`{name}` is given twice")));
+        }
+        seen.push(name);
+        let rate = text("rate", &bound.right)?;
+        let name = Ident::new(&name.to_string(), Span::call_site());
+        made.extend(quote!(.#name(#rate)));
+    }
+    Ok(Some(made))
 }
 
 /// `(GitHub, limits::Tokens)`

@@ -47,6 +47,24 @@ fn starts_follow_the_rate_and_a_burst_catches_up() {
     assert_eq!(starts(&mut limiter, START + 10_000 * MS, 4), [10_000, 10_000, 10_000, 10_100]);
 }
 
+#[test]
+fn another_rate_forgets_no_permit_and_no_pause() {
+    let half_second = 500 * MS;
+    let mut limiter = Bucket::new(Rate::literal("10/s"), Some(3));
+    assert_eq!(starts(&mut limiter, START, 3), [0, 0, 0]);
+    // Three are taken: they come back at 2/s now.
+    limiter.set_rate(half_second, 3, START);
+    assert_eq!(starts(&mut limiter, START, 2), [500, 1_000]);
+    limiter.set_rate(100 * MS, 1, START + 1_000 * MS);
+    assert_eq!(starts(&mut limiter, START + 1_000 * MS, 3), [1_300, 1_400, 1_500]);
+    limiter.pause(START + 9_000 * MS);
+    limiter.set_rate(half_second, 2, START + 1_500 * MS);
+    assert_eq!(starts(&mut limiter, START + 1_500 * MS, 2), [9_000, 9_500]);
+    // Once all has come back, a burst is there.
+    limiter.set_rate(100 * MS, 2, START + 20_000 * MS);
+    assert_eq!(starts(&mut limiter, START + 20_000 * MS, 3), [20_000, 20_000, 20_100]);
+}
+
 /// Another implementation of the same algorithm, asked the same.
 #[test]
 fn starts_are_those_of_governor() {

@@ -71,6 +71,8 @@ struct Inner<W: Workflow> {
     spare: (Vec<Change<W>>, Vec<Followers<W>>),
     admitted: Vec<(JobId, StateId<W>)>,
     permits: Permits,
+    /// When it was saved last what adaptive rates learned.
+    learned_at: u64,
     /// Limiters that are to be saved, and who waits for that.
     saves: Vec<Save>,
     held: Option<Vec<StateId<W>>>,
@@ -170,6 +172,7 @@ impl<W: Workflow> Core<W> {
             lines: StateId::all().zip(policies).map(line).collect(),
             slots: policies.iter().map(|policy| policy.map_or(0, |policy| policy.concurrency)).collect(),
             permits: Permits::new(policies, &header, now),
+            learned_at: now,
             next: header.next,
             fresh: header.fresh.clone(),
             durable: Header { clean: false, ..header },

@@ -2,7 +2,7 @@
 use crate::{
     Demand, LimiterSpec, Policy, StateId, Timestamp, Workflow,
     limits::{Bucket, Gate, Shut},
-    store::{Header, LimiterName},
+    store::{Header, Learned, LimiterName},
 };
 
 use super::summary::{LimiterOverview, Wait};
@@ -44,8 +44,9 @@ impl Permits {
         for (state, policy) in StateId::<W>::all().zip(policies) {
             let spec = state.spec();
             let mut of = Vec::new();
-            if let Some(Policy { rate: Some(rate), burst, .. }) = policy {
-                let own = LimiterSpec { burst: *burst, ..LimiterSpec::new(OWN, spec.name).rate(*rate) };
+            if let Some(Policy { rate: Some(rate), burst, adaptive, .. }) = policy {
+                let own = LimiterSpec::new(OWN, spec.name).rate(*rate);
+                let own = LimiterSpec { burst: *burst, adaptive: *adaptive, ..own };
                 of.push((permits.add(&own), None));
             }
             if policy.is_some() {
@@ -61,10 +62,10 @@ impl Permits {
                 let state = StateId::<W>::named(name);
                 name == limiter.name || state.is_some_and(|state| state.name() == limiter.name)
             };
-            let saved = header.limiters.iter().find(|(name, _)| is_called(name));
-            if let Some(bucket) = limiter.gate.bucket_mut() {
-                bucket.restore(saved.map(|(_, due)| *due), header.clean, now);
-            }
+            let due = header.limiters.iter().find(|(name, _)| is_called(name)).map(|(_, due)| *due);
+            let learned =
+                header.learned.iter().find(|(name, _)| is_called(name)).map(|(_, learned)| *learned);
+            limiter.gate.restore(due, learned, header.clean, now);
         }
         permits
     }
@@ -75,7 +76,7 @@ impl Permits {
             self.limiters.push(Limiter {
                 name: spec.path.into(),
                 shown: spec.name,
-                gate: Gate::new(spec.rate, spec.burst, spec.concurrency),
+                gate: Gate::new(spec),
                 users: Vec::new(),
                 blocked: Vec::new(),
             });
@@ -171,6 +172,19 @@ impl Permits {
         gate.settle(now, cost(demand, *at), actual);
         let due = gate.bucket().filter(|bucket| bucket.is_slow() || bucket.owes(now)).and_then(|b| b.due(0));
         Some(due.map(|due| (name.clone(), due)).into_iter().collect())
+    }
+
+    /// A step that started then moved on, or was throttled.
+    pub(super) fn answered(&mut self, state: usize, now: u64, started_at: u64, throttled: bool) {
+        for (limiter, _) in &self.of[state] {
+            self.limiters[*limiter].gate.answered(now, started_at, throttled);
+        }
+    }
+
+    /// What adaptive rates learned.
+    pub(super) fn learned(&self) -> Vec<(LimiterName, Learned)> {
+        let learned = |limiter: &Limiter| Some((limiter.name.clone(), limiter.gate.learned()?));
+        self.limiters.iter().filter_map(learned).collect()
     }
 
     /// A service asks for a pause.

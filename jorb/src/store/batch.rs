@@ -1,8 +1,8 @@
 //! What is committed at once.
 use uuid::Uuid;
 
-use super::LimiterName;
 use super::{Failure, Line, Numbers, Seeding, Story};
+use super::{Learned, LimiterName};
 use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
 
 /// A job as a store has it.
@@ -82,6 +82,8 @@ pub struct Batch<W: Workflow> {
     pub next: Numbers,
     /// For some limiters, when the next permit is due if none is left over.
     pub limiters: Vec<(LimiterName, Timestamp)>,
+    /// What some adaptive rates learned.
+    pub learned: Vec<(LimiterName, Learned)>,
     /// The states that an operator has stopped, when that has changed.
     pub held: Option<Vec<StateId<W>>>,
     /// A new overall context.
@@ -104,6 +106,7 @@ impl<W: Workflow> Batch<W> {
             admitted: Vec::new(),
             next,
             limiters: Vec::new(),
+            learned: Vec::new(),
             held: None,
             overall: None,
             seeding: None,

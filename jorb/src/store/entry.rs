@@ -18,7 +18,7 @@ mod raw;
 mod when;
 
 /// The version of this form.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// One job. What is not there has an obvious default, so that people can write one by hand.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,6 +8,16 @@ use crate::{Saved, StateId, Status, Timestamp, Workflow};
 /// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
 pub type LimiterName = Cow<'static, str>;
 
+/// What an adaptive rate learned of a service.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Learned {
+    /// Starts per second.
+    pub rate: f64,
+    /// The rate that was too much, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<f64>,
+}
+
 /// What a store knows of a run as a whole.
 pub struct Header<W: Workflow> {
     /// The run's identity.
@@ -28,6 +38,8 @@ pub struct Header<W: Workflow> {
     pub held: Vec<StateId<W>>,
     /// For each limiter that was saved, when its next permit is due if none is left over.
     pub limiters: Vec<(LimiterName, Timestamp)>,
+    /// What adaptive rates learned.
+    pub learned: Vec<(LimiterName, Learned)>,
     /// The limiters were saved by a clean stop: what they say is exact.
     pub clean: bool,
 }
@@ -47,6 +59,7 @@ impl<W: Workflow> Header<W> {
             counts: Counts::none(states),
             held: Vec::new(),
             limiters: Vec::new(),
+            learned: Vec::new(),
             clean: true,
         }
     }
@@ -67,6 +80,7 @@ impl<W: Workflow> Clone for Header<W> {
             counts: self.counts.clone(),
             held: self.held.clone(),
             limiters: self.limiters.clone(),
+            learned: self.learned.clone(),
             ..*self
         }
     }

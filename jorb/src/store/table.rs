@@ -6,7 +6,9 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Batch, Change, Counts, Fresh, Header, New, OnceKey, Record, Seeding, Standing, Story, Turn};
+use super::{
+    Batch, Change, Counts, Fresh, Header, LimiterName, New, OnceKey, Record, Seeding, Standing, Story, Turn,
+};
 use crate::{JobId, StateId, Status, Timestamp, Workflow};
 
 pub(crate) use row::{Once, Row, story};
@@ -81,12 +83,8 @@ impl<W: Workflow> Table<W> {
             }
         }
         head.next = batch.next;
-        for (name, at) in &batch.limiters {
-            match head.limiters.iter_mut().find(|(known, _)| known == name) {
-                Some(limiter) => limiter.1 = *at,
-                None => head.limiters.push((name.clone(), *at)),
-            }
-        }
+        put(&mut head.limiters, &batch.limiters);
+        put(&mut head.learned, &batch.learned);
         if let Some(held) = &batch.held {
             head.held.clone_from(held);
         }
@@ -138,6 +136,7 @@ impl<W: Workflow> Table<W> {
         table.head.next.time = self.head.next.time;
         table.head.held.clone_from(&self.head.held);
         table.head.limiters.clone_from(&self.head.limiters);
+        table.head.learned.clone_from(&self.head.learned);
         table
     }
 
@@ -233,5 +232,15 @@ impl<W: Workflow> Table<W> {
 
     fn in_fresh_range(&self, id: JobId) -> bool {
         (self.head.fresh.next..self.head.fresh.end).contains(&id.0)
+    }
+}
+
+/// News of some limiters, among what is known of all.
+fn put<T: Copy>(known: &mut Vec<(LimiterName, T)>, news: &[(LimiterName, T)]) {
+    for (name, new) in news {
+        match known.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = *new,
+            None => known.push((name.clone(), *new)),
+        }
     }
 }

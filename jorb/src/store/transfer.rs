@@ -103,6 +103,7 @@ fn fill<W: Workflow>(
     store.restore(page)?;
     store.commit(&Batch {
         limiters: header.limiters,
+        learned: header.learned,
         held: Some(header.held),
         overall: header.overall,
         seeding: Some(Seeding::Done),

@@ -13,6 +13,9 @@ use crate::{
 /// Most steps in one transaction, in windows.
 const BATCH: usize = 8;
 
+/// What adaptive rates learn is saved this often: 1 s.
+const LEARNED: u64 = 1_000_000_000;
+
 /// What the writer is to commit.
 pub(in crate::processor) struct Work<W: Workflow> {
     pub(in crate::processor) batch: Batch<W>,
@@ -60,6 +63,12 @@ impl<W: Workflow> Core<W> {
         for (due, sender) in inner.saves.drain(..) {
             batch.limiters.extend(due);
             saved.extend(sender);
+        }
+        // What a crash would forget was learned in a second.
+        let now = self.clock.nanos();
+        if now.saturating_sub(inner.learned_at) >= LEARNED {
+            inner.learned_at = now;
+            batch.learned = inner.permits.learned();
         }
         Some(Work { batch, followers, saved })
     }
@@ -115,6 +124,7 @@ impl<W: Workflow> Core<W> {
         let inner = self.lock();
         let mut batch = Batch::new(inner.next);
         batch.limiters = inner.permits.due();
+        batch.learned = inner.permits.learned();
         batch.clean = Some(true);
         batch
     }
@@ -162,6 +172,9 @@ impl<W: Workflow> Inner<W> {
         for (name, due) in &batch.limiters {
             durable.limiters.retain(|(of, _)| of != name);
             durable.limiters.push((name.clone(), *due));
+        }
+        if !batch.learned.is_empty() {
+            durable.learned.clone_from(&batch.learned);
         }
         if let Some(held) = &batch.held {
             durable.held.clone_from(held);

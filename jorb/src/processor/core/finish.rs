@@ -133,6 +133,13 @@ impl<W: Workflow> Inner<W> {
             return;
         }
         self.permits.give_back(state.index());
+        // An error says nothing about what the service allows.
+        if let Some(Effect::Move { .. } | Effect::Throttle { .. }) = done.effect {
+            let started_at =
+                done.ended.saturating_sub(u64::try_from(done.ran.as_nanos()).unwrap_or(u64::MAX));
+            let throttled = matches!(done.effect, Some(Effect::Throttle { .. }));
+            self.permits.answered(state.index(), done.ended, started_at, throttled);
+        }
         for (limiter, actual) in &done.settled {
             match self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended) {
                 Some(due) if due.is_empty() => {}

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{When, compact, raw};
 use crate::{
     Saved, StateId, Unwritable, Workflow,
-    store::{Counts, Fresh, Header, LimiterName, Numbers, Seeding, StateName},
+    store::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding, StateName},
 };
 
 /// A run. `J` is where its jobs are: in the same document, or elsewhere.
@@ -34,6 +34,8 @@ pub(crate) struct Head<J> {
     pub(crate) held: Vec<StateName>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) limiters: BTreeMap<LimiterName, When>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) learned: BTreeMap<LimiterName, Learned>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<Numbers>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +87,7 @@ impl<J> Head<J> {
             clean: header.clean,
             held: names(&header.held),
             limiters: limiters(&header.limiters),
+            learned: header.learned.iter().cloned().collect(),
             next: Some(header.next),
             fresh: (next < end).then_some(FreshRange { next, end }),
             overall: overall.transpose()?,
@@ -111,6 +114,7 @@ impl<J> Head<J> {
             counts: Counts::none(0),
             held: states(&self.held),
             limiters: self.limiters.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
+            learned: self.learned.clone().into_iter().collect(),
             clean: self.clean,
         }
     }

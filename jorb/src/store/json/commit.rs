@@ -69,6 +69,7 @@ impl Commit {
         document.clean = head.clean;
         document.held = head.held;
         document.limiters = head.limiters;
+        document.learned = head.learned;
         document.next = head.next.or(document.next);
         document.fresh = head.fresh;
         for entry in changed {

@@ -7,7 +7,7 @@ use super::{
     Open,
     fail::Fail,
     history, int,
-    overview::{Overview, write_held, write_limiters, write_run},
+    overview::{Overview, write_held, write_learned, write_limiters, write_run},
     row,
     states::States,
 };
@@ -46,6 +46,7 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
     next.clean = batch.clean.unwrap_or(next.clean);
     write_run::<W>(&transaction, states, overview, &next)?;
     write_limiters(&transaction, states, &batch.limiters)?;
+    write_learned(&transaction, states, &batch.learned)?;
     if let Some(held) = &batch.held {
         write_held(&transaction, states, held)?;
     }

@@ -15,14 +15,14 @@ use super::{
     fail::Fail,
     overview::Overview,
     row::natural,
-    schema::{APPLICATION, CREATE, FORMAT, TABLES, VIEWS},
+    schema::{APPLICATION, CREATE, FORMAT, MIGRATE, TABLES, VIEWS},
     states::{States, Stranger},
 };
 use crate::{
     Error, Saved, StateId, Timestamp, UnknownState, Workflow,
     nearest::nearest,
     store::{
-        Header,
+        Header, Learned, LimiterName,
         lock::{Lock, canonical},
     },
 };
@@ -100,6 +100,7 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
         return Err(Error::disk(path, "open it for writing")(why).into());
     }
     secure(path, &conn)?;
+    migrate(&mut conn)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are made elsewhere.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -171,6 +172,20 @@ fn create<W: Workflow>(conn: &mut Connection) -> Result<(), Fail> {
     Ok(())
 }
 
+/// An older format becomes today's, as a whole or not at all.
+fn migrate(conn: &mut Connection) -> Result<(), Fail> {
+    let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found < FORMAT {
+        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for step in &MIGRATE[found as usize - 1..] {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
 /// The views of an older version give way to today's.
 fn renew_views(conn: &mut Connection) -> Result<(), Fail> {
     let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name = ?1 AND sql = ?2";
@@ -202,8 +217,8 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
     let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match found.cmp(&FORMAT) {
         Ordering::Equal => {}
+        Ordering::Less if found > 0 => {}
         Ordering::Greater => return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into()),
-        // The first format has no older one to be migrated from: `docs/store-format.md` says how the next one is.
         Ordering::Less => {
             return Err(Fail::Damaged(format!(
                 "its format is {found}, which no version of jorb has written"
@@ -211,7 +226,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
         }
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for table in TABLES {
+    for table in &TABLES[..TABLES.len() - usize::from(found < 2)] {
         if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
@@ -281,6 +296,8 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     while let Some(row) = rows.next()? {
         limiters.push((row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?)));
     }
+    // Who only looks at a file of the first format, which has no such table, asks for nothing that it says.
+    let learned = if open.driven.is_some() { learned(conn)? } else { Vec::new() };
     let Overview { seeding, next, fresh, counts, clean } = overview.clone();
     let overall = overall.map(|text| Saved::Json(text.into()));
     Ok(Header {
@@ -293,6 +310,16 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
         counts,
         held,
         limiters,
+        learned,
         clean,
     })
+}
+
+fn learned(conn: &Connection) -> Result<Vec<(LimiterName, Learned)>, Fail> {
+    let mut read =
+        conn.prepare("SELECT name, rate, ceiling FROM learned JOIN state ON state.id = learned.state")?;
+    let learned = read.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?.into(), Learned { rate: row.get(1)?, ceiling: row.get(2)? }))
+    })?;
+    Ok(learned.collect::<Result<_, _>>()?)
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     StateId, Status, Timestamp, Workflow,
-    store::{Counts, Fresh, LimiterName, Numbers, Seeding},
+    store::{Counts, Fresh, Learned, LimiterName, Numbers, Seeding},
 };
 
 #[derive(Clone)]
@@ -121,6 +121,18 @@ pub(super) fn write_limiters(
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO limiter VALUES (?1, ?2)")?;
     for (name, due_at) in limiters {
         write.execute([states.named(conn, name)?, int(due_at.0)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_learned(
+    conn: &Connection,
+    states: &States,
+    learned: &[(LimiterName, Learned)],
+) -> Result<(), Fail> {
+    let mut write = conn.prepare_cached("INSERT OR REPLACE INTO learned VALUES (?1, ?2, ?3)")?;
+    for (name, Learned { rate, ceiling }) in learned {
+        write.execute(params![states.named(conn, name)?, rate, ceiling])?;
     }
     Ok(())
 }

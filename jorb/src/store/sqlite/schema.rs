@@ -6,12 +6,12 @@
 /// `PRAGMA application_id`: "jorb".
 pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 /// `PRAGMA user_version`: the newest format that is known.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
-/// All tables, to tell a damaged file from a sound one.
-pub(super) const TABLES: [&str; 15] = [
+/// All tables, to tell a damaged file from a sound one. The last one is there from format 2 on.
+pub(super) const TABLES: [&str; 16] = [
     "run", "overall", "state", "count", "fresh", "held", "limiter", "job", "place", "moving", "kick", "line",
-    "error", "dropped", "once",
+    "error", "dropped", "once", "learned",
 ];
 
 /// The columns of `job`, in the order in which rows are written and read. The texts come last, so that reading a
@@ -43,6 +43,7 @@ CREATE TABLE count(state INTEGER, status INTEGER, jobs INTEGER NOT NULL,
 CREATE TABLE fresh(state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
 CREATE TABLE held(state INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE limiter(state INTEGER PRIMARY KEY, due_at INTEGER NOT NULL) STRICT;
+CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
 
 -- Written with every step: no index but the number.
 CREATE TABLE job(
@@ -117,9 +118,14 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
     ),
 ];
 
+/// From each format to the next.
+pub(super) const MIGRATE: [&str; FORMAT as usize - 1] =
+    ["CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT"];
+
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "
-DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DELETE FROM limiter; DELETE FROM job;
+DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DELETE FROM limiter; DELETE FROM learned;
+DELETE FROM job;
 DELETE FROM place; DELETE FROM moving; DELETE FROM kick; DELETE FROM line; DELETE FROM error; DELETE FROM dropped;
 DELETE FROM once;
 UPDATE run SET seeding = 'no', clean = 1, next_job = 0, next_seq = 1, next_line = 1, next_error = 1, time = 0,

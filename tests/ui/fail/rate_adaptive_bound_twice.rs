@@ -1,0 +1,18 @@
+#![allow(unused)]
+use jorb::prelude::*;
+
+#[workflow]
+#[derive(Clone)]
+enum Crawl {
+    #[state(initial, next(Done))]
+    Fetch { url: String },
+    #[state(terminal)]
+    Done,
+}
+
+#[state(rate = aimd("10/s", min = "1/s", min = "2/s"))]
+async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> {
+    Ok(Next::to(crawl::Done))
+}
+
+fn main() {}
