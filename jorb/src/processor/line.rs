@@ -277,9 +277,13 @@ impl<W: Workflow> Line<W> {
 
     /// It should have more from the store, and nobody has asked.
     pub(super) fn is_short(&self, now: u64) -> bool {
-        let passed =
-            || self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon);
-        self.beyond > 0 && self.load == Load::No && (self.waiting.len() <= self.room(now) / 2 || passed())
+        let few = || self.waiting.len() <= self.room(now) / 2;
+        self.beyond > 0 && self.load == Load::No && (few() || self.is_blind())
+    }
+
+    /// Nobody can start: the store may have jobs whose turns are before those in memory.
+    pub(super) fn is_blind(&self) -> bool {
+        self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon)
     }
 
     /// The store is asked for more.

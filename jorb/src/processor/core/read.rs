@@ -97,7 +97,8 @@ impl<W: Workflow> Inner<W> {
             return;
         }
         let fresh = self.fresh.by_state[state.index()] > 0;
-        let crowded = fresh && self.flowing(now) >= WIDE / 2 * self.window;
+        let blind = self.lines[state.index()].is_blind();
+        let crowded = fresh && !blind && self.flowing(now) >= WIDE / 2 * self.window;
         let line = &mut self.lines[state.index()];
         if !crowded {
             line.ask();

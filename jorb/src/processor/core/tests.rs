@@ -11,17 +11,33 @@ use crate::{
         Waiting,
         tests::{Lone, record, turn},
     },
-    store::Header,
+    store::{Fresh, Header},
 };
+
+/// Of a state with so many jobs, so many of them fresh.
+fn header(ready: u32, fresh: u32) -> Header<Lone> {
+    let mut header = Header::new(Uuid::nil(), Timestamp(0));
+    header.counts.add(StateId::<Lone>::at(0), Status::Ready, ready.into());
+    header.fresh = Fresh { next: 0, end: fresh.into(), by_state: vec![fresh.into()] };
+    header
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_moved_does_not_wait_for_fresh_ones_that_are_held_back() {
+    let clock = Clock::starting_at(Timestamp(1_000));
+    let bounds = Bounds { window: Some(1), ..Bounds::default() };
+    let core = Core::new(header(9, 1), clock, Form::Value, &[Some(Policy::DEFAULT)], bounds);
+    core.resume((2..10).map(|seq| Waiting::read(record(turn(1, seq), false))).collect());
+    assert!(matches!(core.next(StateId::at(0), None), Pull::Wait), "the fresh one is first");
+    assert!(core.take_load().is_some(), "so it is read");
+}
 
 #[tokio::test(start_paused = true)]
 async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     let state = StateId::at(0);
     let policy = Policy::DEFAULT.concurrency(2).rate(Rate::literal("10/s"));
-    let mut header = Header::<Lone>::new(Uuid::nil(), Timestamp(0));
-    header.counts.add(state, Status::Ready, 2);
     let clock = Clock::starting_at(Timestamp(1_000));
-    let core = Core::new(header, clock, Form::Value, &[Some(policy)], Bounds::default());
+    let core = Core::new(header(2, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
     core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into());
 
     let Pull::Run(_, _, Some(first)) = core.next(state, None) else { panic!("the first one starts") };

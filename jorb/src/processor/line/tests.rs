@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{Line, Waiting};
 use crate::{
-    Codec, Cx, JobId, Saved, Snapshot, StateId, StateSpec, Status, Task, Timestamp, Unreadable, Unwritable,
-    Workflow,
+    Codec, Cx, JobId, Policy, Saved, Snapshot, StateId, StateSpec, Status, Task, Timestamp, Unreadable,
+    Unwritable, Workflow,
     store::{Record, Turn},
 };
 
@@ -26,7 +26,7 @@ impl Workflow for Lone {
     const STATES: &'static [StateSpec] = &[StateSpec {
         name: "Lone",
         aliases: &[],
-        policy: None,
+        policy: Some(Policy::DEFAULT),
         initial: true,
         next: &[],
         kick: &[],
