@@ -7,8 +7,8 @@ use std::{
 };
 
 use jorb::{
-    Clock, Ending, Error, Event, Initial, Listener, MemoryStore, Overview, Processor, Run, Status, Summary,
-    Timestamp,
+    Clock, Ending, Error, Event, Handle, Initial, Listener, MemoryStore, Overview, Processor, Run, Status,
+    Summary, Timestamp,
     prelude::*,
     store::{Batch, BoxStore},
 };
@@ -240,6 +240,30 @@ impl Listener for Counter {
             *counts.entry("Leaf").or_default() += i64::try_from(kicked.len()).unwrap();
         }
     }
+}
+
+/// Stops while the permit of a start is being saved.
+struct Stops(Option<Handle<Steps>>);
+
+impl Watch<Steps> for Stops {
+    fn before(&mut self, batch: &Batch<Steps>) -> Result<(), Error> {
+        if let Some(handle) = self.0.as_ref().filter(|_| !batch.limiters.is_empty()) {
+            handle.stop();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_starts_after_a_stop() {
+    let (mut run, spy) = seeded(memory(), Stops(None), [steps::Slow, steps::Slow]);
+    let lab = Lab::default();
+    let mut processor = Processor::new(lab.clone());
+    spy.watch().0 = Some(processor.handle());
+    let summary = processor.exec(&mut run).await.unwrap();
+    assert_eq!((summary.ending, lab.book().steps.len()), (Ending::Stopped, 0));
+    spy.watch().0 = None;
+    assert_eq!(processor.exec(&mut run).await.unwrap().jobs("Done"), 2);
 }
 
 /// 7, for events; `model.rs` has overviews.

@@ -60,10 +60,11 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
     }
 }
 
-/// Waits until a permit is saved. False when the store failed: a start that is not saved is none.
+/// Waits until a permit is saved. False when the store failed, for a start that is not saved is none; or when the run
+/// ends meanwhile.
 async fn may_start<W: Workflow>(core: &Core<W>, state: StateId<W>, mut permit: Option<Permit>) -> bool {
     while let Some(mut taken) = permit {
-        if (&mut taken.saved).await.is_err() {
+        if (&mut taken.saved).await.is_err() || core.stopping.is_cancelled() {
             return false;
         }
         permit = core.starts(state, taken);
