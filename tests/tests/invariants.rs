@@ -266,6 +266,29 @@ async fn nothing_starts_after_a_stop() {
     assert_eq!(processor.exec(&mut run).await.unwrap().jobs("Done"), 2);
 }
 
+/// Holds a state during the last commit.
+struct HoldsLate(Option<Handle<Steps>>);
+
+impl Watch<Steps> for HoldsLate {
+    fn before(&mut self, batch: &Batch<Steps>) -> Result<(), Error> {
+        if let Some(handle) = self.0.as_ref().filter(|_| batch.clean == Some(true)) {
+            handle.hold::<steps::Late>();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_comes_too_late_for_a_run_is_for_the_next_one() {
+    let (mut run, spy) = seeded(memory(), HoldsLate(None), [steps::Late]);
+    let mut processor = Processor::new(Lab::default());
+    spy.watch().0 = Some(processor.handle());
+    assert_eq!(processor.exec(&mut run).await.unwrap().jobs("Done"), 1);
+    let (mut run, spy) = seeded(memory(), (), [steps::Late]);
+    assert_eq!(processor.exec(&mut run).await.unwrap().jobs("Done"), 0);
+    assert_eq!(spy.header().held.len(), 1, "the run remembers it");
+}
+
 /// 7, for events; `model.rs` has overviews.
 #[tokio::test(start_paused = true)]
 async fn events_add_up_to_what_the_store_has() {

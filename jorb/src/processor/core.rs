@@ -82,7 +82,7 @@ struct Inner<W: Workflow> {
     uncommitted_bytes: usize,
     executing: usize,
     ending: Option<Ending>,
-    closing: bool,
+    phase: Phase,
     /// The writer waits to be woken.
     writer_idle: bool,
     failure: Option<Error>,
@@ -98,6 +98,16 @@ struct Inner<W: Workflow> {
 
 /// Limiters and when their next permits are due, and who waits for that to be saved.
 type Save = (Vec<(LimiterName, Timestamp)>, Option<oneshot::Sender<()>>);
+
+/// How far the end of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The writer ends when it has nothing left to do.
+    Closing,
+    /// The last batch is made: nothing that comes now is saved.
+    Closed,
+}
 
 /// The first jobs of a run, which it is tried on.
 struct Canary {
@@ -187,7 +197,7 @@ impl<W: Workflow> Core<W> {
             uncommitted_bytes: 0,
             executing: 0,
             ending: None,
-            closing: false,
+            phase: Phase::Open,
             writer_idle: false,
             failure: None,
             killed_by_signal: false,

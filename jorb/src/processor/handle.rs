@@ -122,9 +122,8 @@ impl<W: Workflow> Handle<W> {
 
     fn set_held(&self, state: StateId<W>, held: bool) {
         let mut driven = self.desk.lock();
-        match driven.shared.upgrade() {
-            Some(shared) => shared.core.hold(state, held),
-            None => driven.held.push((state, held)),
+        if driven.shared.upgrade().is_none_or(|shared| !shared.core.hold(state, held)) {
+            driven.held.push((state, held));
         }
     }
 

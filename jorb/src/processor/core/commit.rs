@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 
-use super::{Core, Inner};
+use super::{Core, Inner, Phase};
 use crate::{
     JobId, StateId, Status, Workflow,
     processor::line::{AtHand, Waiting},
@@ -119,10 +119,12 @@ impl<W: Workflow> Core<W> {
         }
     }
 
-    /// The last batch: where the limiters are.
+    /// The last batch: where the limiters are, and what was asked for while the writer ended.
     pub(in crate::processor) fn last_batch(&self) -> Batch<W> {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let mut batch = Batch::new(inner.next);
+        batch.held = inner.held.take();
+        inner.phase = Phase::Closed;
         batch.limiters = inner.permits.due();
         batch.learned = inner.permits.learned();
         batch.clean = Some(true);

@@ -1,5 +1,5 @@
 //! What is asked from outside.
-use super::{Core, Inner};
+use super::{Core, Inner, Phase};
 use crate::{
     Error, StateId, Status, Workflow,
     processor::summary::{Ending, Overview, StateOverview},
@@ -35,8 +35,12 @@ impl<W: Workflow> Core<W> {
         self.kill.cancel();
     }
 
-    pub(in crate::processor) fn hold(&self, state: StateId<W>, held: bool) {
+    /// False when it is too late for this run to remember it.
+    pub(in crate::processor) fn hold(&self, state: StateId<W>, held: bool) -> bool {
         let mut inner = self.lock();
+        if inner.phase == Phase::Closed {
+            return false;
+        }
         inner.hold(&[(state, held)]);
         // Who stood behind its jobs need not wait for them.
         inner.permits_changed(state, self);
@@ -44,6 +48,7 @@ impl<W: Workflow> Core<W> {
         drop(inner);
         self.work.notify_one();
         self.wake[state.index()].notify_one();
+        true
     }
 
     /// As [`Core::hold`], before [`Core::resume`] looks whether there is anything to do.
@@ -55,12 +60,12 @@ impl<W: Workflow> Core<W> {
 
     /// All slots have retired; the writer ends when it has nothing left to do.
     pub(in crate::processor) fn close(&self) {
-        self.lock().closing = true;
+        self.lock().phase = Phase::Closing;
         self.work.notify_one();
     }
 
     pub(in crate::processor) fn is_closing(&self) -> bool {
-        self.lock().closing
+        self.lock().phase != Phase::Open
     }
 
     /// Gives back what the store knows, why the run ended, and the error that ended it.
