@@ -8,16 +8,19 @@ use std::{
 };
 
 use jorb::{
-    Clock, Error, JobId, Overview, Status,
+    Clock, Error, JobId, Overview, Status, Timestamp,
     store::{Batch, Record, Turn},
 };
 use tokio::time::Instant;
 
 use crate::{
     lab::check_rate,
+    schedule::Stage,
     spy::{Watch, disk_full},
     walk::{STATES, Walk},
 };
+
+mod rest;
 
 /// The account; the app of the workflow and the watcher of its store share it.
 #[derive(Clone, Default)]
@@ -34,6 +37,16 @@ pub struct Account {
     running: HashMap<JobId, &'static str>,
     starts: BTreeMap<&'static str, Vec<Instant>>,
     pub held: HashSet<&'static str>,
+    /// When the process was told to stop.
+    pub stopped: Option<Instant>,
+    /// Until when a service asked each state to pause.
+    pauses: BTreeMap<&'static str, Timestamp>,
+    /// Where steps wait for their cue, if somebody gives them.
+    pub stage: Option<Stage>,
+    /// What the store has and the engine need not have heard of yet.
+    unheard: Unheard,
+    /// When memory last got something.
+    stirred: Option<Instant>,
     pub clock: Option<Clock>,
     opened: Option<Instant>,
     /// Commits so far.
@@ -52,11 +65,28 @@ pub struct Account {
     pub wrong: Vec<String>,
 }
 
+/// What a store has committed while the engine was at something else.
+#[derive(Default)]
+struct Unheard {
+    /// There may be such.
+    any: bool,
+    jobs: BTreeSet<(Turn, JobId)>,
+}
+
 struct Known {
+    seeded: bool,
     step: u64,
+    attempt: u32,
     state: &'static str,
     status: Status,
     turn: Turn,
+}
+
+impl Known {
+    /// No step of it has ended.
+    fn is_new(&self) -> bool {
+        self.seeded && (self.step, self.attempt) == (0, 1)
+    }
 }
 
 /// A step in flight.
@@ -87,8 +117,12 @@ impl Audit {
         let mut account = self.lock();
         account.running.clear();
         account.lines_of.clear();
+        account.pauses.clear();
+        account.unheard = Unheard::default();
+        account.stopped = None;
         account.clock = Some(clock);
         account.opened = Some(Instant::now());
+        account.stirs();
         for record in jobs {
             account.know(record);
         }
@@ -123,10 +157,19 @@ impl Account {
 
     fn know(&mut self, record: &Record<Walk>) {
         let job = &record.job;
-        let known =
-            Known { step: job.step, state: job.state.name(), status: job.status, turn: record.turn() };
+        let known = Known {
+            seeded: job.parent.is_none(),
+            step: job.step,
+            attempt: job.attempt,
+            state: job.state.name(),
+            status: job.status,
+            turn: record.turn(),
+        };
         if known.status == Status::Ready {
             self.lines_of.entry(known.state).or_default().insert((known.turn, job.id));
+            if self.unheard.any {
+                self.unheard.jobs.insert((known.turn, job.id));
+            }
         }
         *self.counts.entry((known.state, known.status)).or_default() += 1;
         if let Some(old) = self.jobs.insert(job.id, known) {
@@ -159,14 +202,21 @@ impl Account {
         if now > most {
             wrong.push(format!("{now} in {state}"));
         }
-        if self.held.contains(state) {
+        // A slow limiter is saved between the decision and the start, here and below.
+        if self.held.contains(state) && (state != "D" || self.stage.is_none()) {
             wrong.push(format!("{key} started in held {state}"));
+        }
+        if self.stopped.is_some() {
+            wrong.push(format!("{key} started after the stop"));
         }
         let clock = self.clock.expect("a process has opened the run");
         let line = self.lines_of.entry(state).or_default();
-        // A slow limiter is saved between the decision and the start.
-        if !self.loose && state != "D" && line.first() != Some(&(known.turn, job)) {
-            wrong.push(format!("{job} started at {:?}, before {:?}", known.turn, line.first()));
+        if self.unheard.jobs.contains(&(known.turn, job)) {
+            self.unheard.jobs.clear(); // now it has
+        }
+        let first = line.iter().find(|waits| !self.unheard.jobs.contains(waits));
+        if !self.loose && state != "D" && first != Some(&(known.turn, job)) {
+            wrong.push(format!("{job} started at {:?}, before {first:?}", known.turn));
         }
         if known.turn.ready_at > clock.now() {
             wrong.push(format!("{key} started {:?} early", known.turn.ready_at.since(clock.now())));
@@ -265,6 +315,7 @@ impl Watch<Walk> for Audit {
     fn before(&mut self, _: &Batch<Walk>) -> Result<(), Error> {
         let mut account = self.lock();
         account.commits += 1;
+        account.unheard.jobs.clear(); // the engine has heard of the one before
         let dead = account
             .dies_at
             .is_some_and(|(at, after)| account.commits > at || account.commits == at && !after);

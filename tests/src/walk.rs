@@ -96,8 +96,14 @@ where
     let act = decide(plan, &cx.job, number, cx.attempt());
     cx.job.tries += 1;
     let nap = mix(cx.job.me ^ number) % 60;
-    if nap < 30 {
-        tokio::time::sleep(Duration::from_millis(nap)).await;
+    let stage = cx.app.lock().stage.clone();
+    match stage {
+        Some(stage) => stage.enter(state, cx.id(), number, cx.attempt(), nap >= 30).await,
+        None if nap < 30 => tokio::time::sleep(Duration::from_millis(nap)).await,
+        None => {}
+    }
+    if let Act::Throttle(Some(wait)) = act {
+        cx.app.lock().pause(state, wait);
     }
     let Act::Move { to, after, kicks } = act else {
         return Err(match act {
