@@ -117,7 +117,6 @@ impl Audit {
         let mut account = self.lock();
         account.running.clear();
         account.lines_of.clear();
-        account.pauses.clear();
         account.unheard = Unheard::default();
         account.stopped = None;
         account.clock = Some(clock);

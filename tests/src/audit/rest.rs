@@ -18,6 +18,8 @@ use crate::walk::{STATES, Walk};
 const FLOWS: Duration = Duration::from_millis(100);
 /// A pause that comes while a permit is being saved is longer by the time that this takes.
 const LATE: Duration = Duration::from_secs(2);
+/// A slow permit is saved as if its step started so much later, and a crash makes that so.
+const LEAD: Duration = Duration::from_millis(20);
 /// Timers count milliseconds, and what is saved of a limiter is rounded up to one.
 const TICKS: Duration = Duration::from_millis(2);
 
@@ -68,7 +70,7 @@ impl Account {
         let last = self.starts.get(state).and_then(|starts| starts.last()).copied().max(self.opened);
         let since = last.map_or(Duration::MAX, |last| last.elapsed());
         let paused = self.pauses.get(state).copied().unwrap_or_default();
-        (clock.now() + (interval + TICKS).saturating_sub(since)).max(paused + LATE)
+        (clock.now() + (interval + LEAD + TICKS).saturating_sub(since)).max(paused + LATE)
     }
 
     /// The process is still about to open the run: its limiters begin no earlier.

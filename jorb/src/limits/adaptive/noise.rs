@@ -12,7 +12,7 @@ const MOST: f64 = 0.08;
 pub(super) struct Noise {
     /// Backoffs that did not help, of late.
     doubt: f64,
-    /// Share of throttles well below the ceiling, smoothed over 128 answers.
+    /// Share of throttles well below the ceiling, smoothed over the last 128 answers, and how many those are.
     share: f64,
     heard: f64,
     pardons: f64,

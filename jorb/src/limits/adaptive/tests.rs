@@ -5,6 +5,7 @@ use super::{Adaptive, AdaptiveSpec, Kind, Learned, NotFinite};
 use service::Dice;
 
 mod aimd;
+mod noise;
 mod probe;
 mod service;
 mod table;

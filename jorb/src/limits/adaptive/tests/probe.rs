@@ -44,6 +44,8 @@ fn a_few_per_minute_work_too() {
     for initial in [0.1, 10.0] {
         let scenario = Scenario::new(initial * capacity, capacity, 40_000.0);
         let trace = steady(&scenario, 12_000.0, 0.95, 0.01);
+        let settled = trace.reaches(0.0, 0.85 * capacity, 1.25 * capacity);
+        assert!(settled < 1200.0, "after {settled} s");
         assert!(trace.most(120.0, 40_000.0) < 2.5 * capacity, "{}", trace.most(120.0, 40_000.0));
         steady(&Scenario { counts: Counts::Window(60 * SECOND), ..scenario }, 12_000.0, 0.93, 0.015);
     }
@@ -247,6 +249,24 @@ fn a_clock_that_was_set_back_does_not_make_it_deaf() {
     assert_eq!(probe.rate(), rate, "from before the clock was set back, for all we know");
     probe.throttled(back + 2, back + 1);
     assert!(probe.rate() < rate);
+}
+
+/// One request taken and a long night after it: that is not a limit of one request per night.
+#[test]
+fn a_ceiling_is_not_spread_below_the_rate_that_was_just_taken() {
+    let mut probe = adaptive(Kind::Probe, 100.0, 1e-6, 1000.0);
+    probe.started(AT);
+    probe.succeeded(AT + 1, AT);
+    probe.throttled(AT + 2, AT + 1);
+    let mut now = AT + 2;
+    for _ in 0..20 {
+        now += SECOND;
+        probe.throttled(now, now - 1);
+    }
+    let rate = probe.rate();
+    assert!(rate < 3.0, "{rate}");
+    probe.succeeded(now + 2, now + 1);
+    assert!(probe.rate() > 0.8 * rate, "{} after {rate}", probe.rate());
 }
 
 /// A rate far beyond an old ceiling is not given up for it.
