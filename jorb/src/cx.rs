@@ -33,7 +33,8 @@ pub(crate) struct At {
 }
 
 /// What a step took in the end of limiters, by their paths.
-pub(crate) type Settled = Vec<(&'static str, u32)>;
+#[allow(clippy::box_collection)] // few steps settle, and all carry this
+pub(crate) type Settled = Option<Box<Vec<(&'static str, u32)>>>;
 
 impl<W: Workflow> Cx<W> {
     /// A context for unit tests: first attempt of the first step of job 0.
@@ -45,7 +46,7 @@ impl<W: Workflow> Cx<W> {
             step: 0,
             attempt: 1,
             cancelled: Arc::default(),
-            settled: Vec::new(),
+            settled: None,
         };
         Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
     }
@@ -84,9 +85,10 @@ impl<W: Workflow> Cx<W> {
     /// A limiter that its state does not name is left alone. [`Weighted`](crate::Weighted) has an example.
     pub fn settle<L: Limiter>(&mut self, actual: u32) {
         let path = L::SPEC.path;
-        match self.at.settled.iter_mut().find(|(known, _)| *known == path) {
+        let settled = self.at.settled.get_or_insert_default();
+        match settled.iter_mut().find(|(known, _)| *known == path) {
             Some((_, known)) => *known = actual,
-            None => self.at.settled.push((path, actual)),
+            None => settled.push((path, actual)),
         }
     }
 

@@ -194,7 +194,7 @@ pub mod __private {
     /// What a step takes of each of its limiters.
     #[must_use]
     pub fn demand<const N: usize>(costs: [u32; N]) -> Demand {
-        Demand { costs: costs.into() }
+        Demand::of(&costs)
     }
 
     /// Asks for what the enum must be.

@@ -129,16 +129,23 @@ impl LimiterSpec {
 /// What a step takes of the limiters of its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Of each limiter, in the order in which the state names them; 1 where it ends.
-    pub costs: Vec<u32>,
+    /// Nothing in nearly all states: 1 of each.
+    costs: Option<Box<[u32]>>,
 }
 
 impl Demand {
     /// 1 of each.
-    pub const ONE: Demand = Demand { costs: Vec::new() };
+    pub const ONE: Demand = Demand { costs: None };
+
+    /// Of each limiter, in the order in which the state names them; 1 where it ends.
+    #[must_use]
+    pub fn of(costs: &[u32]) -> Self {
+        let ones = costs.iter().all(|cost| *cost == 1);
+        Demand { costs: (!ones).then(|| costs.into()) }
+    }
 
     /// Of the limiter at this place.
     pub(crate) fn cost(&self, at: usize) -> u32 {
-        self.costs.get(at).copied().unwrap_or(1)
+        self.costs.as_ref().and_then(|costs| costs.get(at)).copied().unwrap_or(1)
     }
 }

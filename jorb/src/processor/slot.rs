@@ -103,7 +103,7 @@ impl<W: Workflow> Bench<'_, W> {
             Some(known) => Ok(Ok(known)),
             None => caught(|| values(&record)),
         };
-        let mut settled = Vec::new();
+        let mut settled = None;
         let Encoded { returned, at_hand, of_kicks } = match known {
             Err(error) => nothing(Returned::Broke { error }),
             Ok(Err(e)) => nothing(unusable(&e)),
@@ -111,7 +111,7 @@ impl<W: Workflow> Bench<'_, W> {
                 let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
                 let mut gave = self.run(&record.job, state, context).instrument(span).await;
                 if let Gave::Outcome { settled: said, .. } = &mut gave {
-                    settled = std::mem::take(said);
+                    settled = said.take();
                 }
                 let form = core.form;
                 caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
@@ -141,7 +141,7 @@ impl<W: Workflow> Bench<'_, W> {
             step: job.step,
             attempt: job.attempt,
             cancelled: self.cancelled.clone(),
-            settled: Vec::new(),
+            settled: None,
         };
         let both = || (self.shared.app.clone(), self.shared.overall.clone());
         let (app, overall) = self.at_hand.take().unwrap_or_else(both);

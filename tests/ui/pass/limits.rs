@@ -51,5 +51,5 @@ fn main() {
     let names: Vec<_> = Crawl::STATES[1].limits.iter().map(|limiter| limiter.name).collect();
     assert_eq!(names, ["Pool", "Bytes"]);
     let (_, demand) = Crawl::from(crawl::Upload(3)).demand(&"four".to_owned());
-    assert_eq!(demand.costs, [1, 7]);
+    assert_eq!(demand, jorb::Demand::of(&[1, 7]));
 }

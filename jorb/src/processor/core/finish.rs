@@ -140,7 +140,7 @@ impl<W: Workflow> Inner<W> {
             let throttled = matches!(done.effect, Some(Effect::Throttle { .. }));
             self.permits.answered(state.index(), done.ended, started_at, throttled);
         }
-        for (limiter, actual) in &done.settled {
+        for (limiter, actual) in done.settled.iter().flat_map(|settled| settled.iter()) {
             match self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended) {
                 Some(due) if due.is_empty() => {}
                 Some(due) => self.saves.push((due, None)),
