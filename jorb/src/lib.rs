@@ -144,6 +144,10 @@ pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Tran
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/limits.md")]
+struct Limits;
+
 /// What a module with a workflow or handlers needs.
 pub mod prelude {
     pub use crate::{Cx, Fault, Kick, Next, Outcome, State, Workflow, limiter, state, workflow};
