@@ -23,6 +23,7 @@ mod json;
 mod redrive;
 mod status;
 mod transfer;
+mod tune;
 
 pub use file::RunFile;
 
@@ -41,6 +42,7 @@ use args::{Own, Verb};
 /// | `report` | what failed and why, and what to do about it |
 /// | `redrive` | moves jobs to another state, or tries them again |
 /// | `hold`, `release` | stops a state, and lets it go on |
+/// | `tune` | changes the rate, the burst or the concurrency of a state or of a shared limiter |
 /// | `export`, `import` | to and from JSON Lines |
 /// | `graph` | the states and their edges |
 ///
@@ -222,6 +224,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
             Verb::Import { file: from, check } => transfer::import(&file, &from, check, io.err)?,
             Verb::Hold { state } => hold::set(file.open_old()?, &state, true, io.err)?,
             Verb::Release { state } => hold::set(file.open_old()?, &state, false, io.err)?,
+            Verb::Tune(args) => tune::tune(file.open_old()?, &args, io.err)?,
             Verb::Graph { text: true } => write!(io.out, "{}", W::GRAPH)?,
             Verb::Graph { text: false } => write!(io.out, "{}", W::GRAPH.mermaid())?,
         }

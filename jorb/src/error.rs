@@ -134,6 +134,9 @@ pub enum Error {
     /// There is no state of this name.
     #[error("there is no state `{}`{}", .0.name, Nearest(.0.nearest))]
     NoSuchState(UnknownState),
+    /// There is neither a state that runs steps nor a limiter of this name.
+    #[error("there is no state with a handler, and no limiter, of the name `{}`{}", .0.name, Nearest(.0.nearest))]
+    NoSuchTarget(UnknownState),
     /// A job cannot be moved to a state without the state's fields.
     #[error("job {job} cannot go to `{state}`: {source}; give the fields of the state as JSON")]
     StateData {

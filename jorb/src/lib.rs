@@ -111,6 +111,7 @@ pub mod reduce;
 mod run;
 pub mod store;
 mod time;
+mod tuning;
 mod units;
 mod workflow;
 
@@ -125,7 +126,7 @@ pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcom
 pub use policy::{Adaptive, Backoff, Policy, Rate};
 pub use processor::{
     Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview, StateSummary,
-    Summary, Wait,
+    Summary, Tuned, Wait,
 };
 #[cfg(feature = "progress")]
 pub use progress::Progress;
@@ -137,6 +138,7 @@ pub use run::{
 pub use store::SqliteStore;
 pub use store::{JsonStore, MemoryStore, Store};
 pub use time::{Clock, Timestamp};
+pub use tuning::Tuning;
 pub use units::BadUnit;
 pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow};
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use self::adaptive::{Adaptive, AdaptiveSpec, Kind};
-use crate::{LimiterSpec, Rate, Timestamp, policy::Controller, store::Learned};
+use crate::{LimiterSpec, Rate, Timestamp, Tuning, policy::Controller, store::Learned};
 
 mod adaptive;
 
@@ -23,8 +23,9 @@ const TICK: f64 = 0.005;
 /// What a step needs of one limiter to start: a permit at its rate, and a place in its pool.
 pub(crate) struct Gate {
     bucket: Option<Bucket>,
-    /// The bucket's rate follows what the service answers.
+    /// The bucket's rate follows what the service answers, unless an operator has said what it is.
     adaptive: Option<Adaptive>,
+    fixed: bool,
     /// Most steps in flight.
     size: usize,
     in_use: usize,
@@ -48,6 +49,7 @@ impl Gate {
         Gate {
             bucket: spec.rate.map(|rate| Bucket::new(rate, spec.burst)),
             adaptive: spec.adaptive.map(adaptive),
+            fixed: false,
             size: spec.concurrency.unwrap_or(usize::MAX),
             in_use: 0,
             saving: false,
@@ -71,9 +73,25 @@ impl Gate {
         }
     }
 
+    /// Does what the code says, but for what an operator has changed of it.
+    pub(crate) fn tune(&mut self, spec: &LimiterSpec, tuning: Tuning, now: u64) {
+        self.size = tuning.concurrency.or(spec.concurrency).unwrap_or(usize::MAX);
+        self.fixed = tuning.rate.is_some();
+        let Some(rate) = tuning.rate.or(spec.rate) else {
+            self.bucket = None;
+            return;
+        };
+        let new = Bucket::new(rate, tuning.burst.or(spec.burst));
+        match &mut self.bucket {
+            Some(bucket) => bucket.set_rate(new.interval, new.burst, now),
+            None => self.bucket = Some(new),
+        }
+        self.follow(now);
+    }
+
     /// The bucket's rate is what the service allows.
     fn follow(&mut self, now: u64) {
-        if let (Some(adaptive), Some(bucket)) = (&self.adaptive, &mut self.bucket) {
+        if let (Some(adaptive), Some(bucket), false) = (&self.adaptive, &mut self.bucket, self.fixed) {
             bucket.set_rate(interval(adaptive.rate()), adaptive.burst(), now);
         }
     }
@@ -119,7 +137,8 @@ impl Gate {
 
     /// It ended.
     pub(crate) fn leave(&mut self) {
-        self.in_use -= 1;
+        // Of a state that got its rate while its steps ran, those were not counted.
+        self.in_use = self.in_use.saturating_sub(1);
     }
 
     /// Its cost was another one than it was thought to be.

@@ -18,6 +18,14 @@ pub(crate) fn no_such_state<W: Workflow>(name: &str) -> Error {
     Error::NoSuchState(UnknownState { name: name.into(), jobs: 0, nearest })
 }
 
+/// For a state that runs steps, or a limiter, that a person names.
+pub(crate) fn no_such_target<W: Workflow>(name: &str) -> Error {
+    let states = W::STATES.iter().filter(|state| !state.terminal()).map(|state| state.name);
+    let limiters = W::STATES.iter().flat_map(|state| state.limits).map(|limiter| limiter.name);
+    let nearest = nearest(name, states.chain(limiters));
+    Error::NoSuchTarget(UnknownState { name: name.into(), jobs: 0, nearest })
+}
+
 #[cfg(test)]
 mod tests {
     use super::nearest;

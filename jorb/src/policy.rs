@@ -1,6 +1,8 @@
 //! How the engine may run one state. Plain data, built while compiling.
 use std::{fmt, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::units::{self, BadUnit};
 
 /// How the engine may run one state: printed by `#[state(..)]`, or written beside a hand-written
@@ -191,6 +193,19 @@ impl Rate {
     #[must_use]
     pub fn per_second(self) -> f64 {
         f64::from(self.permits) / self.per.as_secs_f64()
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -26,7 +26,9 @@ mod writer;
 
 pub use handle::Handle;
 pub use listener::{Event, Listener};
-pub use summary::{Ending, Exit, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Wait};
+pub use summary::{
+    Ending, Exit, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,
+};
 
 use self::{
     core::{Bounds, Core},
@@ -37,7 +39,7 @@ use self::{
     writer::{on_disk, write},
 };
 use crate::{
-    Clock, Error, Run, StateId, Workflow,
+    Clock, Error, Run, Workflow,
     store::{Batch, BoxStore},
 };
 
@@ -227,12 +229,6 @@ impl<W: Workflow> Processor<W> {
             eager.then(|| self.audience.clone()),
         )));
         let mut slots = JoinSet::new();
-        for (state, policy) in StateId::<W>::all().zip(policies) {
-            let Some(policy) = policy else { continue };
-            for _ in 0..policy.concurrency {
-                slots.spawn(slot(shared.clone(), state, policy));
-            }
-        }
         // A store that panics must not leave the slots waiting for it.
         let store = select! {
             biased;
@@ -252,7 +248,7 @@ impl<W: Workflow> Processor<W> {
     }
 
     /// Waits until all slots have retired; after a stop, for the grace period.
-    async fn wait(&self, shared: &Shared<W>, slots: &mut JoinSet<()>) {
+    async fn wait(&self, shared: &Arc<Shared<W>>, slots: &mut JoinSet<()>) {
         let core = &shared.core;
         let out_of_grace = async {
             core.stopping.cancelled().await;
@@ -261,8 +257,20 @@ impl<W: Workflow> Processor<W> {
             std::future::pending::<()>().await;
         };
         let retired = async {
-            while let Some(slot) = slots.join_next().await {
-                joined(slot);
+            loop {
+                for (state, more) in core.new_slots() {
+                    let Some(policy) = state.spec().policy else { continue };
+                    for _ in 0..more {
+                        slots.spawn(slot(shared.clone(), state, policy));
+                    }
+                }
+                select! {
+                    retired = slots.join_next() => match retired {
+                        Some(slot) => joined(slot),
+                        None => return,
+                    },
+                    () = core.grow.notified() => {}
+                }
             }
         };
         select! {

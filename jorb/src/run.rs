@@ -5,9 +5,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
-    BoxError, Error, Initial, JobId, Kick, NewJob, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
+    BoxError, Error, Initial, JobId, Kick, NewJob, Saved, Snapshot, StateId, Status, Timestamp, Tuning,
+    Workflow,
     reduce::Target,
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
+    tuning::{target, tune},
 };
 
 mod check;
@@ -174,6 +176,26 @@ impl<W: Workflow> Run<W> {
         store.commit(&Batch { held: Some(all.clone()), ..Batch::new(self.header.next) })?;
         self.header.held = all;
         Ok(())
+    }
+
+    /// Changes the rate, the burst or the concurrency of a state, or of a limiter that states share, for when the run is driven
+    /// next. What is not given stays as it is; nothing given resets it to what the code says. Says what is changed of
+    /// it now.
+    pub fn tune(&mut self, name: &str, tuning: Tuning) -> Result<Tuning, Error> {
+        let name = target::<W>(name)?;
+        self.reopen()?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let mut all = self.header.tuned.clone();
+        tune(&mut all, &name, tuning);
+        store.commit(&Batch { tuned: Some(all.clone()), ..Batch::new(self.header.next) })?;
+        self.header.tuned = all;
+        Ok(self.header.tuned.iter().find(|(known, _)| *known == name).map_or(Tuning::new(), |(_, now)| *now))
+    }
+
+    /// What is changed of states, and of limiters that states share.
+    #[must_use]
+    pub fn tuned(&self) -> Vec<(&str, Tuning)> {
+        self.header.tuned.iter().map(|(name, tuning)| (&**name, *tuning)).collect()
     }
 
     /// Ends the use of the run and leaves its file in its best shape. Without it nothing is lost either.

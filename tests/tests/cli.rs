@@ -275,3 +275,23 @@ fn a_program_needs_no_flags_and_no_app_of_its_own() {
     let states = main(&["graph", "--text"]).1;
     assert!(states.lines().all(|line| line == line.trim_end()), "{states}");
 }
+
+#[test]
+fn limits_are_tuned_and_reset_on_the_file() {
+    let place = Place::new();
+    place.out(3, &["run", "--quiet"]);
+    let err = place.err(0, &["tune", "Fetch", "--rate", "5/s"]);
+    assert_eq!(err, "`Fetch`: rate 5/s, from when the run is driven\n");
+    place.err(0, &["tune", "Fetch", "--concurrency", "9"]);
+    assert!(place.out(0, &["status"]).contains("tuned: Fetch: rate 5/s, concurrency 9\n"));
+    assert_eq!(place.status()["tuned"], json!({"Fetch": {"rate": "5/s", "concurrency": 9}}));
+    assert!(place.err(1, &["tune", "Fetch"]).contains("nothing is to be changed"));
+    assert!(place.err(1, &["tune", "Fetsch", "--reset"]).contains("did you mean `Fetch`?"));
+    assert!(place.err(2, &["tune", "Fetch", "--rate", "5"]).contains("invalid rate"));
+    assert!(place.err(2, &["tune", "Fetch", "--rate", "5/s", "--reset"]).contains("cannot be used with"));
+    assert_eq!(
+        place.err(0, &["tune", "Fetch", "--reset"]),
+        "`Fetch`: as in the code, from when the run is driven\n"
+    );
+    assert_eq!(place.status()["tuned"], json!({}));
+}

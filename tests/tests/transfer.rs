@@ -158,7 +158,7 @@ fn each_line_is_checked_before_anything_is_made() {
             1,
             "\"jorb\":1",
             "\"jorb\":9,\"new\":1",
-            "has format 9, this version of jorb knows formats up to 1; upgrade jorb",
+            "has format 9, this version of jorb knows formats up to 2; upgrade jorb",
         ),
         (1, "\"jorb\":1", "\"jorb\":0", "has format 0"),
         (2, "\"version\":1", "\"version\":9", "has format 9"),

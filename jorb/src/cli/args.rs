@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, Subcommand, error::ErrorKind};
 
-use crate::Shown;
+use crate::{Rate, Shown};
 
 // The flags of every workflow program, and what it is to do. (A doc comment would be the program's help.)
 #[derive(Debug, Args)]
@@ -69,6 +69,10 @@ pub(super) enum Verb {
         /// The state
         state: String,
     },
+    /// Change the rate, the burst or the concurrency of a state or of a shared limiter
+    ///
+    /// What is not given stays as it is. The run must not be driven meanwhile, as with `hold`; it remembers the change.
+    Tune(TuneArgs),
     /// Write the run as JSON Lines
     Export {
         /// Where to; standard output if not given
@@ -184,4 +188,22 @@ pub(super) fn allow_behind_subcommands<'a>(
     let can_be = |flag: &&Arg| !flag.is_positional() && !flag.is_required_set() && !clashes(flag);
     let ids: Vec<_> = flags.filter(can_be).map(|flag| flag.get_id().clone()).collect();
     ids.into_iter().fold(command, |command, id| command.mut_arg(id, |arg| arg.global(true)))
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TuneArgs {
+    /// The state, or the limiter
+    pub(super) name: String,
+    /// Starts per time, like 10/s
+    #[arg(long)]
+    pub(super) rate: Option<Rate>,
+    /// Starts that may follow each other at once
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) burst: Option<u32>,
+    /// Steps in flight at once
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) concurrency: Option<u32>,
+    /// Back to what the code says
+    #[arg(long, conflicts_with_all = ["rate", "burst", "concurrency"])]
+    pub(super) reset: bool,
 }

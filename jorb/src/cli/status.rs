@@ -1,10 +1,10 @@
 //! `status`
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use serde::{Serialize, Serializer};
 
 use super::args::StatusArgs;
-use crate::{BoxError, Run, StateSummary, Workflow};
+use crate::{BoxError, Run, StateSummary, Tuning, Workflow};
 
 pub(super) fn status<W: Workflow>(
     run: &Run<W>,
@@ -30,6 +30,9 @@ pub(super) fn status<W: Workflow>(
             write!(out, "  held")?;
         }
         writeln!(out)?;
+    }
+    for (name, tuning) in run.tuned() {
+        writeln!(out, "tuned: {name}: {tuning}")?;
     }
     writeln!(out, "{}", verdict(run, &states))?;
     Ok(())
@@ -57,6 +60,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         ready: u64,
         ended: u64,
         held: Vec<&'static str>,
+        tuned: BTreeMap<String, Tuning>,
         by_status: InOrder<&'a StateSummary>,
     }
     let sum = |of: fn(&StateSummary) -> u64| states.iter().map(of).sum::<u64>();
@@ -70,6 +74,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         ready: sum(|s| s.ready),
         ended: sum(|s| s.ended),
         held: run.held(),
+        tuned: run.tuned().into_iter().map(|(name, tuning)| (name.to_owned(), tuning)).collect(),
         by_status: InOrder(states.iter().map(|s| (s.name, s)).collect()),
     }
 }

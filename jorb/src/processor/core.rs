@@ -11,7 +11,7 @@ use super::line::{Line, Waiting};
 use super::permits::{Permits, Refused};
 use super::summary::Ending;
 use crate::{
-    Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Workflow,
+    Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Tuning, Workflow,
     store::{Change, Fresh, Header, LimiterName, Numbers},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Core<W: Workflow> {
     pub(super) work: Notify,
     /// The timer looks again.
     pub(super) timer: Notify,
+    /// There are to be more slots.
+    pub(super) grow: Notify,
     /// Nothing starts any more.
     pub(super) stopping: CancellationToken,
     /// Nobody waits for a step any more.
@@ -58,8 +60,13 @@ pub(super) struct Core<W: Workflow> {
 
 struct Inner<W: Workflow> {
     lines: Vec<Line<W>>,
-    /// Of each state.
+    /// Of each state: how many there are to be, and how many there are.
     slots: Vec<usize>,
+    alive: Vec<usize>,
+    /// What the code says.
+    policies: Vec<Option<Policy>>,
+    /// What an operator has changed, as it is to be saved.
+    tuned: Option<Vec<(LimiterName, Tuning)>>,
     /// What the store has, as of the last commit.
     durable: Header<W>,
     next: Numbers,
@@ -171,8 +178,9 @@ impl<W: Workflow> Core<W> {
     ) -> Self {
         let now = clock.nanos();
         let unit = bounds.window.unwrap_or(WINDOW);
+        let slots = |(state, policy): (StateId<W>, &Option<Policy>)| slots(&header.tuned, state, *policy);
         let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
-            let slots = policy.map_or(0, |p| p.concurrency);
+            let slots = slots((state, policy));
             let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
             let beyond = header.counts.get(state, Status::Ready);
             Line::new(beyond, window, WIDE * unit, header.held.contains(&state))
@@ -180,7 +188,10 @@ impl<W: Workflow> Core<W> {
         let states = W::STATES.len();
         let inner = Inner {
             lines: StateId::all().zip(policies).map(line).collect(),
-            slots: policies.iter().map(|policy| policy.map_or(0, |policy| policy.concurrency)).collect(),
+            slots: StateId::all().zip(policies).map(slots).collect(),
+            alive: vec![0; states],
+            policies: policies.into(),
+            tuned: None,
             permits: Permits::new(policies, &header, now),
             learned_at: now,
             next: header.next,
@@ -212,6 +223,7 @@ impl<W: Workflow> Core<W> {
             wake: (0..states).map(|_| Notify::new()).collect(),
             work: Notify::new(),
             timer: Notify::new(),
+            grow: Notify::new(),
             stopping: CancellationToken::new(),
             kill: CancellationToken::new(),
             clock,
@@ -245,7 +257,9 @@ impl<W: Workflow> Core<W> {
         if let Some(done) = done {
             inner.finish(done, self);
         }
-        if inner.ending.is_some() {
+        if inner.ending.is_some() || inner.alive[state.index()] > inner.slots[state.index()] {
+            let alive = &mut inner.alive[state.index()];
+            *alive = alive.saturating_sub(1);
             return Pull::Retire;
         }
         // A limiter must not think that a start was earlier than it is.
@@ -467,6 +481,13 @@ impl<W: Workflow> Inner<W> {
             self.end(Ending::Complete, core);
         }
     }
+}
+
+/// How many slots a state has.
+fn slots<W: Workflow>(tuned: &[(LimiterName, Tuning)], state: StateId<W>, policy: Option<Policy>) -> usize {
+    let Some(policy) = policy else { return 0 };
+    let tuned = tuned.iter().find(|(name, _)| *name == state.name());
+    tuned.and_then(|(_, tuning)| tuning.concurrency).unwrap_or(policy.concurrency)
 }
 
 fn nanos(at: Timestamp) -> u64 {

@@ -3,7 +3,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::slot::Shared;
-use crate::{Error, Overview, State, StateId, Workflow, nearest::no_such_state};
+use crate::{
+    Active, Error, Limiter, Overview, State, StateId, Tuning, Workflow, nearest::no_such_state,
+    store::LimiterName, tuning::target,
+};
 
 /// Controls a processor from elsewhere: from another task, a signal handler, a web page.
 ///
@@ -27,11 +30,12 @@ struct Driven<W: Workflow> {
     shared: Weak<Shared<W>>,
     stop: bool,
     held: Vec<(StateId<W>, bool)>,
+    tuned: Vec<(LimiterName, Tuning)>,
 }
 
 impl<W: Workflow> Desk<W> {
     pub(super) fn new() -> Arc<Self> {
-        let driven = Driven { shared: Weak::new(), stop: false, held: Vec::new() };
+        let driven = Driven { shared: Weak::new(), stop: false, held: Vec::new(), tuned: Vec::new() };
         Arc::new(Desk { driven: Mutex::new(driven) })
     }
 
@@ -48,6 +52,9 @@ impl<W: Workflow> Desk<W> {
         let mut driven = self.lock();
         driven.shared = Arc::downgrade(shared);
         shared.core.hold_before_start(&std::mem::take(&mut driven.held));
+        for (name, tuning) in std::mem::take(&mut driven.tuned) {
+            shared.core.tune(&name, tuning);
+        }
         if std::mem::take(&mut driven.stop) {
             shared.core.stop();
         }
@@ -124,6 +131,56 @@ impl<W: Workflow> Handle<W> {
         let mut driven = self.desk.lock();
         if driven.shared.upgrade().is_none_or(|shared| !shared.core.hold(state, held)) {
             driven.held.push((state, held));
+        }
+    }
+
+    /// Changes the rate, the burst or the concurrency of a state, at once and while steps run: slots are added and retired, and
+    /// no permit that was taken is forgotten. What is not given stays as it is. The run remembers it, until it is
+    /// [reset](Handle::reset).
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// # #[state] async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> { Ok(Next::to(crawl::Done)) }
+    /// use jorb::Tuning;
+    ///
+    /// let processor = jorb::Processor::<Crawl>::new(());
+    /// let handle = processor.handle();
+    /// handle.tune::<crawl::Fetch>(Tuning::new().rate("5/s".parse().unwrap()).concurrency(16));
+    /// handle.reset::<crawl::Fetch>();
+    /// ```
+    pub fn tune<S: Active<Workflow = W>>(&self, tuning: Tuning) {
+        self.set_tuned(S::NAME.into(), tuning);
+    }
+
+    /// A state is as its code says again.
+    pub fn reset<S: Active<Workflow = W>>(&self) {
+        self.set_tuned(S::NAME.into(), Tuning::new());
+    }
+
+    /// As [`Handle::tune`], for a limiter that states share.
+    pub fn tune_limiter<L: Limiter>(&self, tuning: Tuning) {
+        self.set_tuned(L::SPEC.path.into(), tuning);
+    }
+
+    /// As [`Handle::reset`], for a limiter that states share.
+    pub fn reset_limiter<L: Limiter>(&self) {
+        self.set_tuned(L::SPEC.path.into(), Tuning::new());
+    }
+
+    /// As [`Handle::tune`], for the name of a state or a limiter that a person gives; nothing given resets it.
+    pub fn tune_named(&self, name: &str, tuning: Tuning) -> Result<(), Error> {
+        self.set_tuned(target::<W>(name)?, tuning);
+        Ok(())
+    }
+
+    fn set_tuned(&self, name: LimiterName, tuning: Tuning) {
+        let mut driven = self.desk.lock();
+        if driven.shared.upgrade().is_none_or(|shared| !shared.core.tune(&name, tuning)) {
+            driven.tuned.push((name, tuning));
         }
     }
 

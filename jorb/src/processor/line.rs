@@ -173,6 +173,13 @@ impl<W: Workflow> Line<W> {
         here
     }
 
+    /// Memory keeps at least so many.
+    pub(super) fn widen(&mut self, window: usize) {
+        self.window = self.window.max(window);
+        self.widest = self.widest.max(self.window);
+        self.wide = self.wide.max(self.window);
+    }
+
     /// A job of so many bytes was seen.
     fn sized(&mut self, bytes: usize) {
         self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, self.widest);

@@ -1,6 +1,6 @@
 //! Who gets the permits of limiters: all that a step needs at once, or none.
 use crate::{
-    Demand, LimiterSpec, Policy, StateId, Timestamp, Workflow,
+    Demand, LimiterSpec, Policy, StateId, Timestamp, Tuning, Workflow,
     limits::{Bucket, Gate, Shut},
     store::{Header, Learned, LimiterName},
 };
@@ -19,8 +19,8 @@ const OWN: &str = "rate";
 
 struct Limiter {
     name: LimiterName,
-    /// To people.
-    shown: &'static str,
+    /// What the code says.
+    spec: LimiterSpec,
     gate: Gate,
     /// States that take of it, by place.
     users: Vec<usize>,
@@ -42,20 +42,14 @@ impl Permits {
     pub(super) fn new<W: Workflow>(policies: &[Option<Policy>], header: &Header<W>, now: u64) -> Self {
         let mut permits = Permits { limiters: Vec::new(), of: Vec::new() };
         for (state, policy) in StateId::<W>::all().zip(policies) {
-            let spec = state.spec();
-            let mut of = Vec::new();
-            if let Some(Policy { rate: Some(rate), burst, adaptive, .. }) = policy {
-                let own = LimiterSpec::new(OWN, spec.name).rate(*rate);
-                let own = LimiterSpec { burst: *burst, adaptive: *adaptive, ..own };
-                of.push((permits.add(&own), None));
+            permits.of.push(Vec::new());
+            let Some(policy) = policy else { continue };
+            if policy.rate.is_some() {
+                permits.use_by(state.index(), &own(state, policy), None);
             }
-            if policy.is_some() {
-                of.extend(spec.limits.iter().enumerate().map(|(at, spec)| (permits.add(spec), Some(at))));
+            for (at, spec) in state.spec().limits.iter().enumerate() {
+                permits.use_by(state.index(), spec, Some(at));
             }
-            for (limiter, _) in &of {
-                permits.limiters[*limiter].users.push(state.index());
-            }
-            permits.of.push(of);
         }
         for limiter in &mut permits.limiters {
             let is_called = |name: &str| {
@@ -67,7 +61,42 @@ impl Permits {
                 header.learned.iter().find(|(name, _)| is_called(name)).map(|(_, learned)| *learned);
             limiter.gate.restore(due, learned, header.clean, now);
         }
+        for (name, tuning) in &header.tuned {
+            permits.tune::<W>(policies, name, *tuning, now);
+        }
         permits
+    }
+
+    /// What an operator changes of a limiter, or of a state's own rate.
+    pub(super) fn tune<W: Workflow>(
+        &mut self,
+        policies: &[Option<Policy>],
+        name: &str,
+        tuning: Tuning,
+        now: u64,
+    ) {
+        let state = StateId::<W>::named(name).filter(|state| state.name() == name);
+        // The concurrency of a state is not that of its rate.
+        let tuning = Tuning { concurrency: tuning.concurrency.filter(|_| state.is_none()), ..tuning };
+        let known = self.limiters.iter().position(|limiter| limiter.name == name);
+        let limiter = match (known, state) {
+            (Some(known), _) => known,
+            (None, Some(state)) if tuning.rate.is_some() => {
+                let Some(policy) = &policies[state.index()] else { return };
+                self.use_by(state.index(), &own(state, policy), None)
+            }
+            _ => return,
+        };
+        let Limiter { gate, spec, .. } = &mut self.limiters[limiter];
+        gate.tune(spec, tuning, now);
+    }
+
+    /// A state takes of a limiter.
+    fn use_by(&mut self, state: usize, spec: &LimiterSpec, at: Option<usize>) -> usize {
+        let limiter = self.add(spec);
+        self.limiters[limiter].users.push(state);
+        self.of[state].push((limiter, at));
+        limiter
     }
 
     fn add(&mut self, spec: &LimiterSpec) -> usize {
@@ -75,7 +104,7 @@ impl Permits {
         known.unwrap_or_else(|| {
             self.limiters.push(Limiter {
                 name: spec.path.into(),
-                shown: spec.name,
+                spec: *spec,
                 gate: Gate::new(spec),
                 users: Vec::new(),
                 blocked: Vec::new(),
@@ -230,14 +259,18 @@ impl Permits {
 
     /// For people.
     pub(super) fn wait(&self, refused: Refused, since: u64) -> Wait {
-        Wait { limiter: self.limiters[refused.limiter].shown, since: at(since), until: refused.until.map(at) }
+        Wait {
+            limiter: self.limiters[refused.limiter].spec.name,
+            since: at(since),
+            until: refused.until.map(at),
+        }
     }
 
     /// Those that states share, for people.
     pub(super) fn overview<W: Workflow>(&self, now: u64) -> Vec<LimiterOverview> {
-        let shared = self.limiters.iter().filter(|limiter| limiter.shown != OWN);
+        let shared = self.limiters.iter().filter(|limiter| limiter.spec.name != OWN);
         let overview = |limiter: &Limiter| LimiterOverview {
-            name: limiter.shown,
+            name: limiter.spec.name,
             states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
             executing: limiter.gate.in_use() as u64,
             concurrency: limiter.gate.size().map(|size| size as u64),
@@ -251,6 +284,12 @@ impl Permits {
         let due = |limiter: &Limiter| Some((limiter.name.clone(), limiter.gate.bucket()?.due(0)?));
         self.limiters.iter().filter_map(due).collect()
     }
+}
+
+/// A state's own rate.
+fn own<W: Workflow>(state: StateId<W>, policy: &Policy) -> LimiterSpec {
+    let Policy { rate, burst, adaptive, .. } = *policy;
+    LimiterSpec { rate, burst, adaptive, ..LimiterSpec::new(OWN, state.name()) }
 }
 
 /// Rounded up.

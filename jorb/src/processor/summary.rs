@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{StateId, Status, Timestamp, Workflow, store::Header};
+use crate::{StateId, Status, Timestamp, Tuning, Workflow, store::Header};
 
 /// How a run stands while it is driven: what [`Listener`](crate::Listener)s get.
 ///
@@ -19,6 +19,8 @@ pub struct Overview {
     pub states: Vec<StateOverview>,
     /// The limits that states share, in the order in which states name them.
     pub limiters: Vec<LimiterOverview>,
+    /// What an operator has changed of states, and of limits that states share.
+    pub tuned: Vec<Tuned>,
     /// How often a service pushed back, since this process drives the run.
     pub throttles: u64,
     /// Why no step starts any more, from when none does.
@@ -52,6 +54,17 @@ pub struct StateOverview {
     pub errors: u64,
     /// What its next job waits for, if not for a slot of the state.
     pub waits: Option<Wait>,
+}
+
+/// What an operator has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tuned {
+    /// The state, or the limiter.
+    pub name: String,
+    /// What the code says.
+    pub configured: Tuning,
+    /// What holds until it is reset.
+    pub current: Tuning,
 }
 
 /// What a job waits for that has a slot.

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::{Failure, Line, Numbers, Seeding, Story};
 use super::{Learned, LimiterName};
-use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow};
+use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A job as a store has it.
 pub struct Record<W: Workflow> {
@@ -84,6 +84,8 @@ pub struct Batch<W: Workflow> {
     pub limiters: Vec<(LimiterName, Timestamp)>,
     /// What some adaptive rates learned.
     pub learned: Vec<(LimiterName, Learned)>,
+    /// All that an operator has changed of limits, when that has changed.
+    pub tuned: Option<Vec<(LimiterName, Tuning)>>,
     /// The states that an operator has stopped, when that has changed.
     pub held: Option<Vec<StateId<W>>>,
     /// A new overall context.
@@ -107,6 +109,7 @@ impl<W: Workflow> Batch<W> {
             next,
             limiters: Vec::new(),
             learned: Vec::new(),
+            tuned: None,
             held: None,
             overall: None,
             seeding: None,

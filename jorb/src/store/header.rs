@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::{Saved, StateId, Status, Timestamp, Workflow};
+use crate::{Saved, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
 pub type LimiterName = Cow<'static, str>;
@@ -40,6 +40,8 @@ pub struct Header<W: Workflow> {
     pub limiters: Vec<(LimiterName, Timestamp)>,
     /// What adaptive rates learned.
     pub learned: Vec<(LimiterName, Learned)>,
+    /// What an operator has changed of limits.
+    pub tuned: Vec<(LimiterName, Tuning)>,
     /// The limiters were saved by a clean stop: what they say is exact.
     pub clean: bool,
 }
@@ -60,6 +62,7 @@ impl<W: Workflow> Header<W> {
             held: Vec::new(),
             limiters: Vec::new(),
             learned: Vec::new(),
+            tuned: Vec::new(),
             clean: true,
         }
     }
@@ -81,6 +84,7 @@ impl<W: Workflow> Clone for Header<W> {
             held: self.held.clone(),
             limiters: self.limiters.clone(),
             learned: self.learned.clone(),
+            tuned: self.tuned.clone(),
             ..*self
         }
     }

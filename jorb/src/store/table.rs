@@ -85,6 +85,9 @@ impl<W: Workflow> Table<W> {
         head.next = batch.next;
         put(&mut head.limiters, &batch.limiters);
         put(&mut head.learned, &batch.learned);
+        if let Some(tuned) = &batch.tuned {
+            head.tuned.clone_from(tuned);
+        }
         if let Some(held) = &batch.held {
             head.held.clone_from(held);
         }
@@ -137,6 +140,7 @@ impl<W: Workflow> Table<W> {
         table.head.held.clone_from(&self.head.held);
         table.head.limiters.clone_from(&self.head.limiters);
         table.head.learned.clone_from(&self.head.learned);
+        table.head.tuned.clone_from(&self.head.tuned);
         table
     }
 

@@ -104,6 +104,7 @@ fn fill<W: Workflow>(
     store.commit(&Batch {
         limiters: header.limiters,
         learned: header.learned,
+        tuned: Some(header.tuned),
         held: Some(header.held),
         overall: header.overall,
         seeding: Some(Seeding::Done),

@@ -47,7 +47,10 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         // Jobs that were admitted need not be told of before they change.
-        let nothing = inner.changes.is_empty() && inner.saves.is_empty() && inner.held.is_none();
+        let nothing = inner.changes.is_empty()
+            && inner.saves.is_empty()
+            && inner.held.is_none()
+            && inner.tuned.is_none();
         inner.writer_idle = nothing;
         if nothing {
             return None;
@@ -59,6 +62,7 @@ impl<W: Workflow> Core<W> {
         let followers = first(&mut inner.followers, most, &mut inner.spare.1);
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
+        batch.tuned = inner.tuned.take();
         let mut saved = Vec::new();
         for (due, sender) in inner.saves.drain(..) {
             batch.limiters.extend(due);
@@ -124,6 +128,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let mut batch = Batch::new(inner.next);
         batch.held = inner.held.take();
+        batch.tuned = inner.tuned.take();
         inner.phase = Phase::Closed;
         batch.limiters = inner.permits.due();
         batch.learned = inner.permits.learned();
@@ -174,6 +179,9 @@ impl<W: Workflow> Inner<W> {
         for (name, due) in &batch.limiters {
             durable.limiters.retain(|(of, _)| of != name);
             durable.limiters.push((name.clone(), *due));
+        }
+        if let Some(tuned) = &batch.tuned {
+            durable.tuned.clone_from(tuned);
         }
         if !batch.learned.is_empty() {
             durable.learned.clone_from(&batch.learned);

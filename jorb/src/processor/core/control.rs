@@ -1,9 +1,10 @@
 //! What is asked from outside.
-use super::{Core, Inner, Phase};
+use super::{Core, Inner, Phase, slots};
 use crate::{
-    Error, StateId, Status, Workflow,
-    processor::summary::{Ending, Overview, StateOverview},
-    store::Header,
+    Error, Policy, StateId, Status, Tuning, Workflow,
+    processor::summary::{Ending, Overview, StateOverview, Tuned},
+    store::{Header, LimiterName},
+    tuning::tune,
 };
 
 impl<W: Workflow> Core<W> {
@@ -49,6 +50,50 @@ impl<W: Workflow> Core<W> {
         self.work.notify_one();
         self.wake[state.index()].notify_one();
         true
+    }
+
+    /// What an operator changes of limits, by the names of the store. False when it is too late for this run to
+    /// remember it.
+    pub(in crate::processor) fn tune(&self, name: &LimiterName, tuning: Tuning) -> bool {
+        let now = self.clock.nanos();
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        if inner.phase == Phase::Closed {
+            return false;
+        }
+        let mut tuned = inner.tuned.clone().unwrap_or_else(|| inner.durable.tuned.clone());
+        tune(&mut tuned, name, tuning);
+        let tuning =
+            tuned.iter().find(|(known, _)| known == name).map_or(Tuning::new(), |(_, tuning)| *tuning);
+        inner.permits.tune::<W>(&inner.policies, name, tuning, now);
+        for state in StateId::<W>::all() {
+            let slots = slots(&tuned, state, inner.policies[state.index()]);
+            inner.slots[state.index()] = slots;
+            inner.lines[state.index()].widen(2 * slots);
+            inner.permits_changed(state, self);
+        }
+        inner.tuned = Some(tuned);
+        self.work.notify_one();
+        self.grow.notify_one();
+        // All look again: permits may be there earlier, and slots be too many.
+        self.wake_all();
+        true
+    }
+
+    /// How many more slots each state is to have.
+    pub(in crate::processor) fn new_slots(&self) -> Vec<(StateId<W>, usize)> {
+        let mut inner = self.lock();
+        if inner.ending.is_some() {
+            return Vec::new();
+        }
+        let inner = &mut *inner;
+        let more = |state: StateId<W>| {
+            let (slots, alive) = (inner.slots[state.index()], &mut inner.alive[state.index()]);
+            let more = slots.saturating_sub(*alive);
+            *alive += more;
+            (state, more)
+        };
+        StateId::all().map(more).filter(|(_, more)| *more > 0).collect()
     }
 
     /// As [`Core::hold`], before [`Core::resume`] looks whether there is anything to do.
@@ -105,6 +150,7 @@ impl<W: Workflow> Core<W> {
         Overview {
             states,
             limiters: inner.permits.overview::<W>(self.clock.nanos()),
+            tuned: inner.tuned(),
             throttles: inner.tally.throttles,
             ending: inner.ending,
             uncommitted: inner.uncommitted as u64,
@@ -113,6 +159,28 @@ impl<W: Workflow> Core<W> {
 }
 
 impl<W: Workflow> Inner<W> {
+    fn tuned(&self) -> Vec<Tuned> {
+        let all = self.tuned.as_ref().unwrap_or(&self.durable.tuned);
+        let tuned = |(name, current): &(LimiterName, Tuning)| {
+            let state = StateId::<W>::named(name).and_then(|state| self.policies[state.index()].as_ref());
+            let limiter =
+                W::STATES.iter().flat_map(|state| state.limits).find(|limiter| limiter.path == *name);
+            let configured = match (state, limiter) {
+                (Some(policy), _) => {
+                    let Policy { rate, burst, concurrency, .. } = *policy;
+                    Tuning { rate, burst, concurrency: Some(concurrency) }
+                }
+                (None, Some(limiter)) => {
+                    Tuning { rate: limiter.rate, burst: limiter.burst, concurrency: limiter.concurrency }
+                }
+                (None, None) => Tuning::new(),
+            };
+            let name = limiter.map_or(&**name, |limiter| limiter.name).to_owned();
+            Tuned { name, configured, current: current.or(configured) }
+        };
+        all.iter().map(tuned).collect()
+    }
+
     pub(super) fn hold(&mut self, states: &[(StateId<W>, bool)]) {
         for (state, held) in states {
             self.lines[state.index()].held = *held;

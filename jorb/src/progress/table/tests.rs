@@ -34,6 +34,7 @@ pub(in crate::progress) fn overview(states: usize) -> Overview {
     Overview {
         states: (0..states).map(state).collect(),
         limiters: Vec::new(),
+        tuned: Vec::new(),
         throttles: 0,
         ending: None,
         uncommitted: 0,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{When, compact, raw};
 use crate::{
-    Saved, StateId, Unwritable, Workflow,
+    Saved, StateId, Tuning, Unwritable, Workflow,
     store::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding, StateName},
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Head<J> {
     pub(crate) limiters: BTreeMap<LimiterName, When>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) learned: BTreeMap<LimiterName, Learned>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tuned: BTreeMap<LimiterName, Tuning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<Numbers>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +90,7 @@ impl<J> Head<J> {
             held: names(&header.held),
             limiters: limiters(&header.limiters),
             learned: header.learned.iter().cloned().collect(),
+            tuned: header.tuned.iter().cloned().collect(),
             next: Some(header.next),
             fresh: (next < end).then_some(FreshRange { next, end }),
             overall: overall.transpose()?,
@@ -115,6 +118,7 @@ impl<J> Head<J> {
             held: states(&self.held),
             limiters: self.limiters.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
             learned: self.learned.clone().into_iter().collect(),
+            tuned: self.tuned.clone().into_iter().collect(),
             clean: self.clean,
         }
     }

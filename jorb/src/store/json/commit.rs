@@ -70,6 +70,7 @@ impl Commit {
         document.held = head.held;
         document.limiters = head.limiters;
         document.learned = head.learned;
+        document.tuned = head.tuned;
         document.next = head.next.or(document.next);
         document.fresh = head.fresh;
         for entry in changed {

@@ -7,7 +7,7 @@ use super::{
     Open,
     fail::Fail,
     history, int,
-    overview::{Overview, write_held, write_learned, write_limiters, write_run},
+    overview::{Overview, write_held, write_learned, write_limiters, write_run, write_tuned},
     row,
     states::States,
 };
@@ -47,6 +47,9 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
     write_run::<W>(&transaction, states, overview, &next)?;
     write_limiters(&transaction, states, &batch.limiters)?;
     write_learned(&transaction, states, &batch.learned)?;
+    if let Some(tuned) = &batch.tuned {
+        write_tuned(&transaction, states, tuned)?;
+    }
     if let Some(held) = &batch.held {
         write_held(&transaction, states, held)?;
     }

@@ -14,12 +14,12 @@ use super::{
     checkpoint::{Checkpoints, checkpoint, log_of},
     fail::Fail,
     overview::Overview,
-    row::natural,
+    row::{natural, optional},
     schema::{APPLICATION, CREATE, FORMAT, MIGRATE, TABLES, VIEWS},
     states::{States, Stranger},
 };
 use crate::{
-    Error, Saved, StateId, Timestamp, UnknownState, Workflow,
+    Error, Rate, Saved, StateId, Timestamp, Tuning, UnknownState, Workflow,
     nearest::nearest,
     store::{
         Header, Learned, LimiterName,
@@ -226,7 +226,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
         }
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for table in &TABLES[..TABLES.len() - usize::from(found < 2)] {
+    for table in &TABLES[..TABLES.len() - if found < 2 { 2 } else { 0 }] {
         if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
@@ -296,8 +296,9 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     while let Some(row) = rows.next()? {
         limiters.push((row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?)));
     }
-    // Who only looks at a file of the first format, which has no such table, asks for nothing that it says.
-    let learned = if open.driven.is_some() { learned(conn)? } else { Vec::new() };
+    // Who only looks at a file of the first format finds no such tables there.
+    let newer = conn.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? >= 2;
+    let (learned, tuned) = if newer { (learned(conn)?, tuned(conn)?) } else { (Vec::new(), Vec::new()) };
     let Overview { seeding, next, fresh, counts, clean } = overview.clone();
     let overall = overall.map(|text| Saved::Json(text.into()));
     Ok(Header {
@@ -311,6 +312,7 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
         held,
         limiters,
         learned,
+        tuned,
         clean,
     })
 }
@@ -322,4 +324,18 @@ fn learned(conn: &Connection) -> Result<Vec<(LimiterName, Learned)>, Fail> {
         Ok((row.get::<_, String>(0)?.into(), Learned { rate: row.get(1)?, ceiling: row.get(2)? }))
     })?;
     Ok(learned.collect::<Result<_, _>>()?)
+}
+
+fn tuned(conn: &Connection) -> Result<Vec<(LimiterName, Tuning)>, Fail> {
+    let sql = "SELECT name, rate, burst, concurrency FROM tuned JOIN state ON state.id = tuned.state";
+    let mut read = conn.prepare(sql)?;
+    let mut rows = read.query([])?;
+    let mut tuned = Vec::new();
+    while let Some(row) = rows.next()? {
+        let rate = row.get::<_, Option<String>>(1)?.map(|rate| rate.parse::<Rate>()).transpose();
+        let rate = rate.map_err(|e| Fail::Damaged(format!("a tuned rate: {e}")))?;
+        let concurrency = optional(row, 3)?.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        tuned.push((row.get::<_, String>(0)?.into(), Tuning { rate, burst: row.get(2)?, concurrency }));
+    }
+    Ok(tuned)
 }

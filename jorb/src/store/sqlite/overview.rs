@@ -8,7 +8,7 @@ use super::{
     states::States,
 };
 use crate::{
-    StateId, Status, Timestamp, Workflow,
+    StateId, Status, Timestamp, Tuning, Workflow,
     store::{Counts, Fresh, Learned, LimiterName, Numbers, Seeding},
 };
 
@@ -133,6 +133,21 @@ pub(super) fn write_learned(
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO learned VALUES (?1, ?2, ?3)")?;
     for (name, Learned { rate, ceiling }) in learned {
         write.execute(params![states.named(conn, name)?, rate, ceiling])?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_tuned(
+    conn: &Connection,
+    states: &States,
+    tuned: &[(LimiterName, Tuning)],
+) -> Result<(), Fail> {
+    conn.execute("DELETE FROM tuned", [])?;
+    for (name, Tuning { rate, burst, concurrency }) in tuned {
+        let rate = rate.map(|rate| rate.to_string());
+        let concurrency = concurrency.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        let tuned = params![states.named(conn, name)?, rate, burst, concurrency];
+        conn.execute("INSERT INTO tuned VALUES (?1, ?2, ?3, ?4)", tuned)?;
     }
     Ok(())
 }

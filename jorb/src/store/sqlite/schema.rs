@@ -8,10 +8,10 @@ pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 /// `PRAGMA user_version`: the newest format that is known.
 pub(super) const FORMAT: u32 = 2;
 
-/// All tables, to tell a damaged file from a sound one. The last one is there from format 2 on.
-pub(super) const TABLES: [&str; 16] = [
+/// All tables, to tell a damaged file from a sound one. The last two are there from format 2 on.
+pub(super) const TABLES: [&str; 17] = [
     "run", "overall", "state", "count", "fresh", "held", "limiter", "job", "place", "moving", "kick", "line",
-    "error", "dropped", "once", "learned",
+    "error", "dropped", "once", "learned", "tuned",
 ];
 
 /// The columns of `job`, in the order in which rows are written and read. The texts come last, so that reading a
@@ -44,6 +44,7 @@ CREATE TABLE fresh(state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
 CREATE TABLE held(state INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE limiter(state INTEGER PRIMARY KEY, due_at INTEGER NOT NULL) STRICT;
 CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
+CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT;
 
 -- Written with every step: no index but the number.
 CREATE TABLE job(
@@ -120,11 +121,13 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
 
 /// From each format to the next.
 pub(super) const MIGRATE: [&str; FORMAT as usize - 1] =
-    ["CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT"];
+    ["CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
+      CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT"];
 
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "
 DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DELETE FROM limiter; DELETE FROM learned;
+DELETE FROM tuned;
 DELETE FROM job;
 DELETE FROM place; DELETE FROM moving; DELETE FROM kick; DELETE FROM line; DELETE FROM error; DELETE FROM dropped;
 DELETE FROM once;

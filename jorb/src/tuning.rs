@@ -1,0 +1,106 @@
+//! What an operator changes of limits while a run goes on.
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName};
+
+/// What an operator changes of a state, or of a limiter that states share: in the place of what the code says, until it is
+/// reset. The run remembers it.
+///
+/// ```
+/// use jorb::Tuning;
+///
+/// let slower = Tuning::new().rate("5/s".parse().unwrap()).concurrency(2);
+/// assert_eq!(slower.to_string(), "rate 5/s, concurrency 2");
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use]
+pub struct Tuning {
+    /// Starts per period. An adaptive rate follows nothing while it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Starts that may follow each other at once after a quiet time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// Steps in flight at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<usize>,
+}
+
+impl Tuning {
+    /// Changes nothing.
+    pub const fn new() -> Self {
+        Tuning { rate: None, burst: None, concurrency: None }
+    }
+    /// Start no more than this.
+    pub const fn rate(self, rate: Rate) -> Self {
+        Tuning { rate: Some(rate), ..self }
+    }
+    /// Let `n` starts catch up at once; at least 1.
+    pub const fn burst(self, n: u32) -> Self {
+        Tuning { burst: Some(n), ..self }
+    }
+    /// Allow `n` steps at once; at least 1. To stop a state, hold it.
+    pub const fn concurrency(self, n: usize) -> Self {
+        Tuning { concurrency: Some(n), ..self }
+    }
+
+    /// Nothing is changed.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Tuning::new()
+    }
+
+    /// This, and of `other` what this does not say.
+    pub(crate) fn or(self, other: Tuning) -> Self {
+        Tuning {
+            rate: self.rate.or(other.rate),
+            burst: self.burst.or(other.burst),
+            concurrency: self.concurrency.or(other.concurrency),
+        }
+    }
+
+    /// With nothing below 1.
+    pub(crate) fn sound(self) -> Self {
+        Tuning {
+            burst: self.burst.map(|n| n.max(1)),
+            concurrency: self.concurrency.map(|n| n.max(1)),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tuning { rate, burst, concurrency } = self;
+        let all = [
+            rate.map(|rate| format!("rate {rate}")),
+            burst.map(|burst| format!("burst {burst}")),
+            concurrency.map(|concurrency| format!("concurrency {concurrency}")),
+        ];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        f.write_str(if all.is_empty() { "as in the code" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// The tuning of `name` in `all` becomes this on top of what is there, or nothing if it is none.
+pub(crate) fn tune(all: &mut Vec<(LimiterName, Tuning)>, name: &LimiterName, tuning: Tuning) {
+    let before = all.iter().find(|(known, _)| known == name).map_or(Tuning::new(), |(_, tuning)| *tuning);
+    all.retain(|(known, _)| known != name);
+    if !tuning.is_none() {
+        all.push((name.clone(), tuning.sound().or(before)));
+    }
+}
+
+/// The state or the limiter of this name, as the store knows it.
+pub(crate) fn target<W: Workflow>(name: &str) -> Result<LimiterName, Error> {
+    if let Some(state) = StateId::<W>::named(name).filter(|state| !state.spec().terminal()) {
+        return Ok(state.name().into());
+    }
+    let limiters = W::STATES.iter().flat_map(|state| state.limits);
+    let found = limiters.clone().find(|limiter| limiter.name == name || limiter.path == name);
+    found.map(|limiter| limiter.path.into()).ok_or_else(|| no_such_target::<W>(name))
+}

@@ -1,0 +1,204 @@
+//! What an operator changes of limits, while a run goes on and between.
+use std::time::Duration;
+
+use jorb::{Clock, Ending, Error, MemoryStore, Processor, Rate, Run, Timestamp, Tuning, prelude::*};
+use jorb_tests::{START, lab::Lab, spy::Spy, stores::Kind};
+use tokio::time::{Instant, sleep};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[workflow(app = Lab)]
+#[derive(Debug, Clone)]
+enum Mill {
+    /// 10/s, as its code says.
+    #[state(initial, next(Done))]
+    Slow,
+    /// As fast as may be; a second each.
+    #[state(initial, next(Done))]
+    Wide,
+    /// A limiter of two at once; a second each.
+    #[state(initial, next(Done))]
+    Pooled,
+    /// Follows a service that never says "too many".
+    #[state(initial, next(Done))]
+    Follows,
+    #[state(terminal)]
+    Done,
+}
+
+#[limiter(concurrency = 2)]
+struct Pool;
+
+#[state(concurrency = 4, rate = "10/s", burst = 2)]
+async fn slow(_: mill::Slow, cx: &mut Cx<Mill>) -> Outcome<mill::Slow> {
+    let _inside = cx.app.enter("Slow", cx);
+    Ok(Next::to(mill::Done))
+}
+
+#[state(concurrency = 2)]
+async fn wide(_: mill::Wide, cx: &mut Cx<Mill>) -> Outcome<mill::Wide> {
+    let _inside = cx.app.enter("Wide", cx);
+    sleep(1_000 * MS).await;
+    Ok(Next::to(mill::Done))
+}
+
+#[state(concurrency = 8, limits(Pool))]
+async fn pooled(_: mill::Pooled, cx: &mut Cx<Mill>) -> Outcome<mill::Pooled> {
+    let _inside = cx.app.enter("Pooled", cx);
+    sleep(1_000 * MS).await;
+    Ok(Next::to(mill::Done))
+}
+
+#[state(concurrency = 8, rate = adaptive("10/s"))]
+async fn follows(_: mill::Follows, cx: &mut Cx<Mill>) -> Outcome<mill::Follows> {
+    let _inside = cx.app.enter("Follows", cx);
+    Ok(Next::to(mill::Done))
+}
+
+fn rate(text: &str) -> Tuning {
+    Tuning::new().rate(text.parse().unwrap())
+}
+
+fn run<S: jorb::Initial<Workflow = Mill>>(store: &Spy<Mill>, jobs: u32, state: fn() -> S) -> Run<Mill> {
+    let mut run = Run::open(store.clone()).unwrap();
+    run.seed((), |seeds| seeds.extend((0..jobs).map(|_| Kick::new(state(), ())))).unwrap();
+    run
+}
+
+/// When steps of a state started, in ms.
+fn starts(lab: &Lab, state: &str, began: Instant) -> Vec<u128> {
+    lab.book().starts(state).into_iter().map(|at| at.duration_since(began).as_millis()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_changes_at_once_and_no_permit_is_forgotten() {
+    let (lab, began) = (Lab::default(), Instant::now());
+    let mut run = run(&Spy::new(MemoryStore::new()), 9, || mill::Slow);
+    let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+    let handle = processor.handle();
+    let tunes = async {
+        sleep(250 * MS).await;
+        // Two and a half are taken, at 10/s, and become so many at 2/s.
+        handle.tune::<mill::Slow>(rate("2/s").burst(1));
+        let overview = handle.overview().unwrap();
+        let [tuned] = &overview.tuned[..] else { panic!("{:?}", overview.tuned) };
+        assert_eq!((&*tuned.name, tuned.configured.rate), ("Slow", Some(Rate::literal("10/s"))));
+        assert_eq!(tuned.current, rate("2/s").burst(1).concurrency(4));
+        sleep(2_000 * MS).await;
+        handle.reset::<mill::Slow>();
+        assert_eq!(handle.overview().unwrap().tuned, []);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        summary = processor.exec(&mut run) => assert_eq!(summary.unwrap().ending, Ending::Complete),
+        () = tunes => {}
+    }
+    let starts = starts(&lab, "Slow", began);
+    assert_eq!(starts[..4], [0, 0, 100, 200]);
+    assert!(starts.windows(2).skip(3).take(3).all(|two| two[1] - two[0] >= 500), "{starts:?}");
+    assert_eq!(starts.len(), 9);
+    assert!(starts[8] < 3_000, "10/s again: {starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_and_pools_grow_and_shrink_while_steps_run() {
+    for (state, pooled) in [("Wide", false), ("Pooled", true)] {
+        let lab = Lab::default();
+        let store = Spy::new(MemoryStore::new());
+        let mut run = if pooled { run(&store, 40, || mill::Pooled) } else { run(&store, 40, || mill::Wide) };
+        let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+        let handle = processor.handle();
+        let tune = |n| {
+            let tuning = Tuning::new().concurrency(n);
+            if pooled { handle.tune_limiter::<Pool>(tuning) } else { handle.tune::<mill::Wide>(tuning) }
+        };
+        let inside = || lab.book().inside.get(state).copied().unwrap_or(0);
+        let tunes = async {
+            sleep(500 * MS).await;
+            assert_eq!(inside(), 2);
+            tune(6);
+            sleep(10 * MS).await;
+            assert_eq!(inside(), 6, "{state}");
+            tune(1);
+            sleep(100 * MS).await;
+            assert_eq!(inside(), 6, "{state}: steps in flight go on");
+            sleep(1_200 * MS).await;
+            assert_eq!(inside(), 1, "{state}");
+            if pooled {
+                handle.reset_limiter::<Pool>();
+            } else {
+                handle.reset::<mill::Wide>();
+            }
+            sleep(10 * MS).await;
+            assert_eq!(inside(), 2, "{state}");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            summary = processor.exec(&mut run) => assert_eq!(summary.unwrap().jobs("Done"), 40),
+            () = tunes => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_without_a_rate_gets_one_and_an_adaptive_one_stands_still() {
+    let (lab, began) = (Lab::default(), Instant::now());
+    let store = Spy::new(MemoryStore::new());
+    let mut wide = run(&store, 6, || mill::Wide);
+    wide.add((0..6).map(|_| Kick::new(mill::Follows, ())).next().unwrap()).unwrap();
+    for _ in 0..30 {
+        wide.add(Kick::new(mill::Follows, ())).unwrap();
+    }
+    let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+    let handle = processor.handle();
+    handle.tune::<mill::Follows>(rate("10/s"));
+    let tunes = async {
+        sleep(500 * MS).await;
+        handle.tune::<mill::Wide>(rate("1/5s"));
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        summary = processor.exec(&mut wide) => assert_eq!(summary.unwrap().ending, Ending::Complete),
+        () = tunes => {}
+    }
+    assert_eq!(starts(&lab, "Wide", began), [0, 0, 1_000, 6_000, 11_000, 16_000]);
+    let follows = starts(&lab, "Follows", began);
+    assert_eq!(follows.last(), Some(&3_000), "31 at 10/s, however well it goes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_run_remembers_until_it_is_reset() {
+    for kind in Kind::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let (lab, store) = (Lab::default(), Spy::watched(kind.at(folder.path()), ()));
+        let mut first = run(&store, 4, || mill::Slow);
+        let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+        // Before it drives a run; the last word counts, field by field.
+        let handle = processor.handle();
+        handle.tune_named("Slow", rate("5/s")).unwrap();
+        handle.tune_named("Slow", rate("2/s")).unwrap();
+        handle.tune_named("Pool", Tuning::new().concurrency(0)).unwrap();
+        let e = handle.tune_named("Pol", rate("1/s")).unwrap_err();
+        assert_eq!(
+            e.to_string(),
+            "there is no state with a handler, and no limiter, of the name `Pol`; did you mean `Pool`?"
+        );
+        assert!(matches!(handle.tune_named("Done", rate("1/s")), Err(Error::NoSuchTarget(_))));
+        let _ = processor.exec(&mut first).await.unwrap();
+        lab.book().check_rate("Slow", 2, 500 * MS);
+        drop(first);
+
+        let mut run = Run::<Mill>::open(store).unwrap();
+        let tuned: Vec<Tuning> = run.tuned().into_iter().map(|(_, tuning)| tuning).collect();
+        assert_eq!(tuned, [rate("2/s"), Tuning::new().concurrency(1)], "{kind:?}");
+        assert_eq!(run.tune("Slow", Tuning::new().burst(3)).unwrap(), rate("2/s").burst(3));
+        assert_eq!(run.tune("Slow", Tuning::new()).unwrap(), Tuning::new());
+        let (lab, began) = (Lab::default(), Instant::now());
+        for _ in 0..4 {
+            run.add(Kick::new(mill::Slow, ())).unwrap();
+        }
+        let later = Timestamp(START.0 + 60_000);
+        let _ = Processor::new(lab.clone()).clock(Clock::starting_at(later)).exec(&mut run).await.unwrap();
+        assert_eq!(starts(&lab, "Slow", began), [0, 0, 100, 200], "{kind:?}");
+    }
+}
