@@ -18,7 +18,7 @@ pub use random::Random;
 
 mod model;
 mod naive;
-mod random;
+pub mod random;
 
 /// A kind of store.
 #[derive(Clone, Copy)]

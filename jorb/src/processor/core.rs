@@ -266,6 +266,9 @@ impl<W: Workflow> Core<W> {
         let limited = inner.permits.limits(state.index());
         let now = ended.filter(|_| !limited).unwrap_or_else(|| self.clock.nanos());
         let next = inner.next(state, now, self);
+        if limited && next.is_err() {
+            inner.steps_back(state, self);
+        }
         inner.ask(state, now, self);
         self.want_loads(inner);
         let line = &mut inner.lines[state.index()];
@@ -418,23 +421,43 @@ impl<W: Workflow> Inner<W> {
     /// them goes first.
     fn may_take(&mut self, state: usize, now: u64, core: &Core<W>) -> Result<(), Refused> {
         let Some(job) = self.candidate(state) else { return Ok(()) };
-        let turn = job.turn();
         if let Err(refused) = self.permits.are_there(state, &job.at_hand.demand, now) {
             if refused.until.is_none() {
-                self.permits.tell(state, refused.limiter);
+                self.permits.tell(state, refused.limiter, None);
             }
             return Err(refused);
         }
-        let first = self.permits.shared(state, &job.at_hand.demand).find(|(limiter, other)| {
-            let free = self.lines[*other].executing < self.slots[*other];
-            let waits =
-                self.candidate(*other).filter(|job| free && job.starts_at() <= now && job.turn() < turn);
-            waits.is_some_and(|job| self.permits.are_there_but_of(*limiter, *other, &job.at_hand.demand, now))
-        });
-        let Some((limiter, other)) = first else { return Ok(()) };
-        self.permits.tell(state, limiter);
-        core.wake[other].notify_one();
+        let Some((limiter, other)) = self.first(state, job, None, now) else { return Ok(()) };
+        self.permits.tell(state, limiter, Some(other));
+        let there = |job: &Waiting<W>| self.permits.are_there(other, &job.at_hand.demand, now).is_ok();
+        if self.candidate(other).is_some_and(there) {
+            core.wake[other].notify_one();
+        }
         Err(Refused { limiter, until: None })
+    }
+
+    /// Another state whose job goes before this one at a limiter, other than `but`: it came first, has a slot, and waits for
+    /// nothing else.
+    fn first(&self, state: usize, job: &Waiting<W>, but: Option<usize>, now: u64) -> Option<(usize, usize)> {
+        let mut shared = self.permits.shared(state, &job.at_hand.demand);
+        shared.find(|(limiter, other)| {
+            // Turns get earlier from one to the next, so this ends.
+            let goes_first = |first: &Waiting<W>| {
+                first.turn() < job.turn()
+                    && first.starts_at() <= now
+                    && self.permits.are_there_but_of(*limiter, *other, &first.at_hand.demand, now)
+                    && self.first(*other, first, Some(*limiter), now).is_none()
+            };
+            Some(*limiter) != but
+                && self.lines[*other].executing < self.slots[*other]
+                && self.candidate(*other).is_some_and(goes_first)
+        })
+    }
+
+    /// The next job of this state did not start: those behind it look again.
+    fn steps_back(&mut self, state: StateId<W>, core: &Core<W>) {
+        let limiter = self.lines[state.index()].refused.map(|(refused, _)| refused.limiter);
+        self.permits.steps_back(state.index(), limiter, |behind| core.wake[behind].notify_one());
     }
 
     /// Who waits for the limiters of this state looks again.

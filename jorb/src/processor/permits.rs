@@ -24,8 +24,9 @@ struct Limiter {
     gate: Gate,
     /// States that take of it, by place.
     users: Vec<usize>,
-    /// States among them that wait for something else than a time: to be told when that may have come.
-    blocked: Vec<usize>,
+    /// States among them that wait for something else than a time, to be told when that may have come; with the state
+    /// whose job goes first, if that is it.
+    blocked: Vec<(usize, Option<usize>)>,
 }
 
 /// A job cannot start now.
@@ -154,20 +155,47 @@ impl Permits {
         })
     }
 
-    /// This state is to be told when `limiter` may let it.
-    pub(super) fn tell(&mut self, state: usize, limiter: usize) {
+    /// This state is to be told when `limiter` may let it: when what is taken of it is given back, or, if another state's
+    /// job goes first, when that has started or does not want it any more.
+    pub(super) fn tell(&mut self, state: usize, limiter: usize, first: Option<usize>) {
         let blocked = &mut self.limiters[limiter].blocked;
-        if !blocked.contains(&state) {
-            blocked.push(state);
+        blocked.retain(|(known, _)| *known != state);
+        blocked.push((state, first));
+    }
+
+    /// The next job of this state waits for `this` limiter, or not for one at all: those behind it at others need not
+    /// wait for it.
+    pub(super) fn steps_back(&mut self, state: usize, this: Option<usize>, mut wake: impl FnMut(usize)) {
+        for (limiter, _) in self.of[state].iter().filter(|(limiter, _)| Some(*limiter) != this) {
+            self.limiters[*limiter].blocked.retain(|(blocked, first)| {
+                let behind = *first == Some(state);
+                if behind {
+                    wake(*blocked);
+                }
+                !behind
+            });
         }
     }
 
-    /// Something has changed at the limiters of this state: those who wait are to look again.
+    /// Something has changed at the limiters of this state: those who wait there are to look again, and those who stand
+    /// behind a state that takes of them.
     pub(super) fn changed(&mut self, state: usize, mut wake: impl FnMut(usize)) {
-        for (limiter, _) in &self.of[state] {
-            for blocked in self.limiters[*limiter].blocked.drain(..) {
-                wake(blocked);
-            }
+        let of = &self.of[state];
+        let waits = |limiter: &Limiter| !limiter.blocked.is_empty();
+        if of.is_empty() || !self.limiters.iter().any(waits) {
+            return;
+        }
+        let users = of.iter().flat_map(|(limiter, _)| &self.limiters[*limiter].users);
+        let users: Vec<usize> = users.copied().collect();
+        for (at, limiter) in self.limiters.iter_mut().enumerate() {
+            let here = of.iter().any(|(limiter, _)| *limiter == at);
+            limiter.blocked.retain(|(blocked, first)| {
+                let looks = here || first.is_some_and(|first| users.contains(&first));
+                if looks {
+                    wake(*blocked);
+                }
+                !looks
+            });
         }
     }
 
