@@ -15,6 +15,8 @@ pub struct Snapshot<W: Workflow> {
     pub step: u64,
     /// Attempt of the next step, from 1.
     pub attempt: u32,
+    /// When the first attempt of the next step began, once there was one.
+    pub began: Option<Timestamp>,
     /// Errors so far, in all states.
     pub errors: u64,
     /// Jobs kicked so far: the next kick gets this number.

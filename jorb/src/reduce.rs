@@ -31,9 +31,11 @@ pub fn reduce<W: Workflow>(
     if let Reaction::Throttle(after) = reaction {
         // Without a hint and without a limiter this would spin; the shortest backoff is the floor.
         let wait = after.unwrap_or(policy.backoff.min());
+        job.began.get_or_insert(now);
         job.wait(now, wait);
         return but(job, Effect::Throttle { after }, Action::Run);
     }
+    job.began.get_or_insert(now);
     let record = Effect::Error { state: job.state, step: job.step, attempt: job.attempt, at: now, error };
     let used_up = job.attempt > policy.retries;
     let wait = match reaction {
@@ -60,6 +62,7 @@ fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) ->
     job.kicked += kicks.len() as u64;
     job.step += 1;
     job.attempt = 1;
+    job.began = None;
     job.state = to.state;
     job.data = to.data;
     job.context = context;

@@ -306,6 +306,7 @@ fn new_job<W: Workflow>(
         parent: None,
         step: 0,
         attempt: 1,
+        began: None,
         errors: 0,
         kicked: 0,
         status: if to.state.spec().terminal() { Status::Ended } else { Status::Ready },

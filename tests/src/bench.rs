@@ -138,13 +138,14 @@ pub fn tell_record(record: &Record<Flow>) -> String {
     };
     assert_eq!(state.name(), job.state.name());
     format!(
-        "{} {:?} {state:?} {} step {} attempt {} errors {} kicked {} {note:?} at {}+{:?} seq {seq} \
+        "{} {:?} {state:?} {} step {} attempt {} since {:?} errors {} kicked {} {note:?} at {}+{:?} seq {seq} \
          placed {placed} {last_line:?} {last_error:?}",
         job.id,
         job.parent,
         job.status,
         job.step,
         job.attempt,
+        job.began,
         job.errors,
         job.kicked,
         job.ready_at.0,

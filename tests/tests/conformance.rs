@@ -256,6 +256,21 @@ async fn save_load_equal() {
 }
 
 fn show<W: Workflow>(job: &jorb::Snapshot<W>) -> String {
-    let jorb::Snapshot { id, parent, step, attempt, state, data, context, status, ready_at, delay, .. } = job;
-    format!("{id} {parent:?} {step} {attempt} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?}")
+    let jorb::Snapshot {
+        id,
+        parent,
+        step,
+        attempt,
+        began,
+        state,
+        data,
+        context,
+        status,
+        ready_at,
+        delay,
+        ..
+    } = job;
+    format!(
+        "{id} {parent:?} {step} {attempt} {began:?} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?}"
+    )
 }

@@ -63,10 +63,10 @@ const LIMITERS: [(&str, &[&str], f64, f64, usize); 4] = [
 const SLOTS: [(&str, usize); 4] = [("A", 3), ("B", 4), ("C", 4), ("D", 6)];
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Inside>>);
+struct Log(Arc<Mutex<Book>>);
 
 #[derive(Default)]
-struct Inside {
+struct Book {
     /// When a step started in which state, at which cost.
     starts: Vec<(Instant, &'static str, u32)>,
     inside: BTreeMap<&'static str, usize>,
@@ -204,7 +204,10 @@ async fn play(seed: u64, tunes: bool) {
     let mut processor = Processor::new(log.clone()).clock(Clock::starting_at(START));
     let handle = processor.handle();
     let operator = async {
-        while tunes {
+        if !tunes {
+            std::future::pending::<()>().await;
+        }
+        loop {
             sleep(Duration::from_millis(random.below(400))).await;
             let name = ["Quick", "Heavy", "D", "A"][usize::try_from(random.below(4)).unwrap()];
             let half = random.below(2) == 0;
@@ -218,7 +221,6 @@ async fn play(seed: u64, tunes: bool) {
             };
             handle.tune_named(name, tuning).unwrap();
         }
-        std::future::pending::<()>().await;
     };
     tokio::select! {
         summary = processor.exec(&mut run) => assert_eq!(summary.unwrap().ending, Ending::Complete),

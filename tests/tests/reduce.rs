@@ -28,6 +28,7 @@ async fn parse(_: crawl::Parse) -> Outcome<crawl::Parse> {
     Ok(Next::to(crawl::Done))
 }
 
+const BEGAN: Timestamp = Timestamp(970_000);
 const NOW: Timestamp = Timestamp(1_000_000);
 const POLICY: Policy =
     Policy::DEFAULT.retries(2).backoff(Backoff::new(Duration::from_secs(1), Duration::from_secs(3)));
@@ -53,6 +54,7 @@ fn job(attempt: u32) -> Snapshot<Crawl> {
         parent: Some((JobId(2), 1)),
         step: 3,
         attempt,
+        began: Some(BEGAN),
         errors: 4,
         kicked: 5,
         state: state("Fetch"),
@@ -129,6 +131,7 @@ fn the_table() {
         let due = if action == Stay { Timestamp(0) } else { NOW + s(wait) };
         assert_eq!((after.ready_at, after.delay), (due, s(wait)), "{what}");
         assert_eq!(after.step, if effect == "m" { 4 } else { 3 }, "{what}");
+        assert_eq!(after.began, if effect == "m" { None } else { Some(BEGAN) }, "{what}");
         assert_eq!(after.errors, if effect == "e" { 5 } else { 4 }, "{what}");
         assert_eq!((after.id, after.parent, after.kicked), (JobId(7), Some((JobId(2), 1)), 5), "{what}");
         if effect != "m" {

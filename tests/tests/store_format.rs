@@ -137,7 +137,7 @@ fn the_page_lists_what_pragmas_are_in_the_file() {
     for cells in said {
         assert_eq!(pragma(cells[0].trim_matches('`')), cells[1], "{}", cells[0]);
     }
-    assert!(page.contains(&format!("The format is {},", pragma("user_version"))));
+    assert!(page.contains(&format!("The newest format is {},", pragma("user_version"))));
     run.close().unwrap();
     drop(conn);
 }

@@ -24,10 +24,21 @@ fn said(bench: &mut Bench) -> Vec<String> {
     lines.push(format!("{:?} {} {:?}", header.counts, header.next.job, limiters));
     for record in store.page(JobId(0), 1_000).unwrap() {
         let jorb::Snapshot {
-            id, parent, step, attempt, errors, kicked, state, status, ready_at, delay, ..
+            id,
+            parent,
+            step,
+            attempt,
+            began,
+            errors,
+            kicked,
+            state,
+            status,
+            ready_at,
+            delay,
+            ..
         } = record.job;
         lines.push(format!(
-            "{id} {parent:?} {step} {attempt} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {}",
+            "{id} {parent:?} {step} {attempt} {began:?} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {}",
             record.seq
         ));
         let past = store.story(id).unwrap();

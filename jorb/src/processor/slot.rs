@@ -103,6 +103,7 @@ impl<W: Workflow> Bench<'_, W> {
             Some(known) => Ok(Ok(known)),
             None => caught(|| values(&record)),
         };
+        record.job.began.get_or_insert(Timestamp(started / 1_000_000));
         let mut settled = None;
         let Encoded { returned, at_hand, of_kicks } = match known {
             Err(error) => nothing(Returned::Broke { error }),

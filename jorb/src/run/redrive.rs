@@ -228,7 +228,7 @@ fn redriven<W: Workflow>(
     now.seq = next.seq;
     next.seq += 1;
     now.placed = true;
-    now.job.attempt = 1;
+    (now.job.attempt, now.job.began) = (1, None);
     now.job.status = if terminal { Status::Ended } else { Status::Ready };
     (now.job.ready_at, now.job.delay) = (at, Duration::ZERO);
     let line = moved.then(|| {

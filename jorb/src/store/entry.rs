@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     #[serde(default = "one")]
     pub(crate) attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) began: Option<When>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context: Option<Box<RawValue>>,
@@ -168,6 +170,7 @@ impl Entry {
             status: Some(job.status),
             step: job.step,
             attempt: job.attempt,
+            began: job.began.map(When),
             data: codec::state_text(&job.data)?.map(|text| raw::<W>(&text)).transpose()?,
             context: Some(raw::<W::Job>(&context)?).filter(|text| text.get() != "null"),
             ready_at: Some(When(job.ready_at)),
@@ -217,6 +220,7 @@ impl Entry {
             parent: self.parent.map(|Parent { job, n }| (job, n)),
             step: self.step,
             attempt: self.attempt,
+            began: self.began.map(|When(at)| at),
             errors: story.errors.len() as u64 + dropped,
             kicked: self.kicked,
             state,

@@ -121,6 +121,7 @@ impl Settle {
         }
         entry.step += 1;
         entry.attempt = 1;
+        entry.began = None;
         entry.status = None;
         entry.placed = false;
         entry.ready_at = None;

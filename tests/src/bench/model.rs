@@ -175,6 +175,7 @@ impl Model {
             error: format!("error \"{id}\"\n"),
         };
         job.attempt += 1;
+        job.began.get_or_insert(Timestamp(T0 + id));
         job.errors += 1;
         job.delay = Duration::from_millis(random.below(3) * 1500);
         if !job.state.spec().terminal() && random.once_in(3) {
@@ -210,7 +211,7 @@ impl Model {
             children,
         };
         job.step += 1;
-        job.attempt = 1;
+        (job.attempt, job.began) = (1, None);
         job.kicked += children;
         job.state = StateId::of(&to);
         job.data = data(form, &to);
@@ -229,6 +230,7 @@ impl Model {
             parent,
             step: 0,
             attempt: 1,
+            began: None,
             errors: 0,
             kicked: 0,
             state: StateId::of(&state),

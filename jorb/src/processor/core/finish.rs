@@ -180,6 +180,7 @@ impl<W: Workflow> Inner<W> {
             parent: Some(parent),
             step: 0,
             attempt: 1,
+            began: None,
             errors: 0,
             kicked: 0,
             state: kick.to.state,

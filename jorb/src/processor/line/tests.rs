@@ -56,6 +56,7 @@ pub(in crate::processor) fn record(turn: Turn, placed: bool) -> Record<Lone> {
         parent: None,
         step: 0,
         attempt: 1,
+        began: None,
         errors: 0,
         kicked: 0,
         state: StateId::at(0),

@@ -64,7 +64,8 @@ pub(super) fn run<W: Workflow>(
     commits: Vec<Commit>,
 ) -> Result<(Table<W>, bool), Error> {
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
-    let mut changed = document.run.is_none() || document.jorb < VERSION || !commits.is_empty();
+    // Today's log goes with today's document only.
+    let mut changed = document.run.is_none() || !commits.is_empty() || document.jorb < VERSION;
     let mut entries = document.jobs.take().unwrap_or_default();
     document.check_numbers().map_err(damaged)?;
     entries.iter().try_for_each(|entry| checked(entry).map_err(damaged))?;

@@ -1,6 +1,5 @@
 //! Opening, which refuses what is not a run of this workflow before it changes anything.
 use std::{
-    cmp::Ordering,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +14,7 @@ use super::{
     fail::Fail,
     overview::Overview,
     row::{natural, optional},
-    schema::{APPLICATION, CREATE, FORMAT, MIGRATE, TABLES, VIEWS},
+    schema::{APPLICATION, AS_TODAY, CREATE, FORMAT, MIGRATIONS, TABLES, VIEWS},
     states::{States, Stranger},
 };
 use crate::{
@@ -86,12 +85,14 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
         return Err(Error::disk(path, "open it for writing")(denied).into());
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
-    if is_new(&conn)? {
+    let format = if is_new(&conn)? {
         create::<W>(&mut conn)?;
+        FORMAT
     } else {
-        check_format(path, &conn)?;
+        let format = check_format(path, &conn)?;
         check_workflow::<W>(path, &conn)?;
-    }
+        format
+    };
     let (mut states, strangers) = States::read::<W>(&conn)?;
     refuse::<W>(path, &conn, &strangers)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -100,7 +101,7 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
         return Err(Error::disk(path, "open it for writing")(why).into());
     }
     secure(path, &conn)?;
-    migrate(&mut conn)?;
+    migrate(&mut conn, format)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Checkpoints are made elsewhere.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -117,6 +118,19 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
     let open = Open { conn, states, overview, keys: None, driven };
     let header = header(&open)?;
     Ok((open, header))
+}
+
+/// All steps from an older format to today's, or none.
+fn migrate(conn: &mut Connection, format: u32) -> Result<(), Fail> {
+    if format == FORMAT {
+        return Ok(());
+    }
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in MIGRATIONS.iter().skip(format as usize - 1) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    Ok(transaction.commit()?)
 }
 
 /// A process that was killed may have written a commit and not synced it. Steps start on it, so it must survive a cut of the
@@ -137,6 +151,9 @@ const CACHE_KIB: i32 = 32 * 1024;
 fn open_to_read<W: Workflow>(path: &Path, conn: Connection) -> Result<(Open, Header<W>), Fail> {
     // All that is said is of one moment.
     conn.execute_batch("BEGIN")?;
+    if format(&conn)? == 1 {
+        conn.execute_batch(AS_TODAY)?;
+    }
     check_workflow::<W>(path, &conn)?;
     let (states, strangers) = States::read::<W>(&conn)?;
     refuse::<W>(path, &conn, &strangers)?;
@@ -172,20 +189,6 @@ fn create<W: Workflow>(conn: &mut Connection) -> Result<(), Fail> {
     Ok(())
 }
 
-/// An older format becomes today's, as a whole or not at all.
-fn migrate(conn: &mut Connection) -> Result<(), Fail> {
-    let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found < FORMAT {
-        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for step in &MIGRATE[found as usize - 1..] {
-            transaction.execute_batch(step)?;
-        }
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}
-
 /// The views of an older version give way to today's.
 fn renew_views(conn: &mut Connection) -> Result<(), Fail> {
     let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name = ?1 AND sql = ?2";
@@ -207,23 +210,19 @@ fn create_views(conn: &Connection) -> Result<(), Fail> {
     Ok(())
 }
 
-/// It is a run, as far as can be seen at once.
-fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
+/// It is a run, as far as can be seen at once; and its format.
+fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
     let application: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != APPLICATION {
         let reason = "it is a SQLite database of another program".into();
         return Err(Error::NotARun { path: path.to_owned(), reason }.into());
     }
-    let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match found.cmp(&FORMAT) {
-        Ordering::Equal => {}
-        Ordering::Less if found > 0 => {}
-        Ordering::Greater => return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into()),
-        Ordering::Less => {
-            return Err(Fail::Damaged(format!(
-                "its format is {found}, which no version of jorb has written"
-            )));
-        }
+    let found = format(conn)?;
+    if found > FORMAT {
+        return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into());
+    }
+    if found == 0 {
+        return Err(Fail::Damaged("its format is 0, which no version of jorb has written".into()));
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
     for table in &TABLES[..TABLES.len() - if found < 2 { 2 } else { 0 }] {
@@ -231,7 +230,12 @@ fn check_format(path: &Path, conn: &Connection) -> Result<(), Fail> {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
     }
-    check_length(path, conn)
+    check_length(path, conn)?;
+    Ok(found)
+}
+
+fn format(conn: &Connection) -> Result<u32, rusqlite::Error> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// A file that lost its end. The order of looking matters: somebody may just now bring a log into the file.
@@ -296,9 +300,7 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     while let Some(row) = rows.next()? {
         limiters.push((row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?)));
     }
-    // Who only looks at a file of the first format finds no such tables there.
-    let newer = conn.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? >= 2;
-    let (learned, tuned) = if newer { (learned(conn)?, tuned(conn)?) } else { (Vec::new(), Vec::new()) };
+    let (learned, tuned) = (learned(conn)?, tuned(conn)?);
     let Overview { seeding, next, fresh, counts, clean } = overview.clone();
     let overall = overall.map(|text| Saved::Json(text.into()));
     Ok(Header {

@@ -9,7 +9,7 @@ use crate::{Error, JobId, Saved, Snapshot, Status, Timestamp, Unwritable, Workfl
 pub(super) const WRITE: &str = concat!(
     "INSERT OR REPLACE INTO job(",
     job_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 );
 
 /// Writes a row, over the one that is there.
@@ -44,6 +44,7 @@ pub(super) fn write<W: Workflow>(
     statement.raw_bind_parameter(15, last_error.map(int))?;
     statement.raw_bind_parameter(16, data.as_deref())?;
     statement.raw_bind_parameter(17, context.as_deref())?;
+    statement.raw_bind_parameter(18, job.began.map(|at| int(at.0)))?;
     statement.raw_execute()?;
     Ok(())
 }
@@ -59,6 +60,7 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         parent,
         step: natural(row, 3)?,
         attempt: row.get(4)?,
+        began: optional(row, 17)?.map(Timestamp),
         errors: natural(row, 5)?,
         kicked: natural(row, 6)?,
         state: states.state(row.get(1)?)?,

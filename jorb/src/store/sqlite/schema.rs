@@ -7,6 +7,14 @@
 pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 /// `PRAGMA user_version`: the newest format that is known.
 pub(super) const FORMAT: u32 = 2;
+/// What makes a file of each format, from 1 on, one of the next.
+pub(super) const MIGRATIONS: [&str; 1] = ["ALTER TABLE job ADD COLUMN began INTEGER;
+  CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
+  CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT"];
+/// Lets a file of format 1 be read as one of today.
+pub(super) const AS_TODAY: &str = "CREATE TEMP VIEW job AS SELECT *, NULL AS began FROM main.job;
+  CREATE TEMP VIEW learned AS SELECT 0 AS state, 0.0 AS rate, NULL AS ceiling WHERE 0;
+  CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency WHERE 0";
 
 /// All tables, to tell a damaged file from a sound one. The last two are there from format 2 on.
 pub(super) const TABLES: [&str; 17] = [
@@ -14,12 +22,13 @@ pub(super) const TABLES: [&str; 17] = [
     "error", "dropped", "once", "learned", "tuned",
 ];
 
-/// The columns of `job`, in the order in which rows are written and read. The texts come last, so that reading a
-/// number of a job with a large context does not go through the context's pages.
+/// The columns of `job`, in the order in which rows are written and read. The texts come behind the numbers, so that
+/// reading a number of a job with a large context does not go through the context's pages. (What came later is behind
+/// them, where SQLite can add it to a table in no time; it is read with the texts only.)
 macro_rules! job_columns {
     () => {
         "id, state, status, step, attempt, errors, kicked, parent, nth, ready_at, delay, seq, placed, \
-         last_line, last_error, data, context"
+         last_line, last_error, data, context, began"
     };
 }
 pub(super) use job_columns;
@@ -52,7 +61,7 @@ CREATE TABLE job(
   step INTEGER NOT NULL, attempt INTEGER NOT NULL, errors INTEGER NOT NULL, kicked INTEGER NOT NULL,
   parent INTEGER, nth INTEGER,
   ready_at INTEGER NOT NULL, delay INTEGER NOT NULL, seq INTEGER NOT NULL, placed INTEGER NOT NULL,
-  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT) STRICT;
+  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER) STRICT;
 -- Jobs that do not move, in the order in which they start.
 CREATE TABLE place(
   status INTEGER, state INTEGER, priority INTEGER, key TEXT, ready_at INTEGER, seq INTEGER, job INTEGER,
@@ -118,11 +127,6 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
   FROM count JOIN state ON state.id = count.state WHERE jobs > 0",
     ),
 ];
-
-/// From each format to the next.
-pub(super) const MIGRATE: [&str; FORMAT as usize - 1] =
-    ["CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
-      CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT"];
 
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "

@@ -5,5 +5,6 @@ mod commits;
 mod crashes;
 mod fixture;
 mod histories;
+mod migrations;
 mod refusals;
 mod sharing;

@@ -160,15 +160,19 @@ fn line(bench: &mut Bench, state: StateId<Flow>, status: Status) -> Vec<u64> {
 
 #[test]
 fn no_question_goes_through_all_jobs() {
+    questions_are_searches(&Bench::new());
+}
+
+pub(super) fn questions_are_searches(bench: &Bench) {
     use super::super::read::{CHILD, JOB, LINE, MOVING, PAGE};
-    let bench = Bench::new();
     for sql in [CHILD, JOB, LINE, MOVING, PAGE] {
         let conn = &bench.store.open.as_ref().unwrap().conn;
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let mut steps = plan.raw_query();
         let mut of_jobs = 0;
         while let Some(row) = steps.next().unwrap() {
-            let step: String = row.get(3).unwrap();
+            // A view of an old file leads there.
+            let step = row.get::<_, String>(3).unwrap().replace("main.job", "job");
             of_jobs += usize::from(step.starts_with("SEARCH job USING INTEGER PRIMARY KEY (rowid"));
             assert!(!step.contains("SCAN job") && !step.contains("AUTOMATIC"), "{step}: {sql}");
         }

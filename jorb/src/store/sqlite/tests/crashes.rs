@@ -24,7 +24,7 @@ fn batches(bench: &mut Bench, n: u64) -> Vec<u64> {
 }
 
 /// As after a power cut in this moment, at which so much of the log was on the disk.
-fn cut(bench: &Bench, log: u64) -> (tempfile::TempDir, SqliteStore) {
+pub(super) fn cut(bench: &Bench, log: u64) -> (tempfile::TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.jorb");
     fs::copy(bench.path(), &path).unwrap();

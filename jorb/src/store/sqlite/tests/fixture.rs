@@ -102,6 +102,7 @@ impl Bench {
             parent: None,
             step: 0,
             attempt: 1,
+            began: (id.0 % 2 == 1).then_some(Timestamp(id.0)),
             errors: 0,
             kicked: 0,
             state: StateId::at(state),
@@ -158,7 +159,16 @@ pub(super) fn text<W: Workflow>(record: &Record<W>) -> String {
     let Record { job, seq, placed, last_line, last_error } = record;
     let Standing { state, status, turn, .. } = record.standing();
     format!(
-        "{:?} {:?} {} {} {} {} {state:?} {:?} {:?} {status} {turn:?} {:?} {seq} {placed} {last_line:?} {last_error:?}",
-        job.id, job.parent, job.step, job.attempt, job.errors, job.kicked, job.data, job.context, job.delay
+        "{:?} {:?} {} {} {:?} {} {} {state:?} {:?} {:?} {status} {turn:?} {:?} {seq} {placed} {last_line:?} {last_error:?}",
+        job.id,
+        job.parent,
+        job.step,
+        job.attempt,
+        job.began,
+        job.errors,
+        job.kicked,
+        job.data,
+        job.context,
+        job.delay
     )
 }
