@@ -45,6 +45,7 @@ pub(crate) struct VariantArgs {
     pub(crate) terminal: bool,
     pub(crate) next: Vec<Ident>,
     pub(crate) kick: Vec<Ident>,
+    pub(crate) on_failure: Option<Ident>,
     pub(crate) aliases: Vec<LitStr>,
     /// Some of it could not be read: what is missing may be there.
     pub(crate) broken: bool,
@@ -86,6 +87,7 @@ fn variant(tokens: TokenStream, keys: &mut Keys<'_>, errors: &mut Errors, args: 
             "terminal" => args.terminal = mark(meta)?,
             "next" => args.next = names(key, meta)?,
             "kick" => args.kick = names(key, meta)?,
+            "on_failure" => args.on_failure = Some(name(key, meta)?),
             _ => args.aliases.push(text(meta, key, "\"OldName\"")?),
         }
         Ok(())
@@ -103,17 +105,9 @@ fn mark(meta: &ParseNestedMeta<'_>) -> syn::Result<bool> {
 
 /// `(Parse, Gone)`
 fn names(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
-    if !meta.input.peek(syn::token::Paren) {
-        return Err(meta.error(format!("`{key}` lists states in parentheses: `{key}(Fetch, Done)`")));
-    }
-    let content;
-    syn::parenthesized!(content in meta.input);
-    let tokens: TokenStream = content.parse()?;
-    let wanted = |at| syn::Error::new(at, format!("`{key}` lists states by name: `{key}(Fetch, Done)`"));
-    let paths =
-        Punctuated::<Path, Token![,]>::parse_terminated.parse2(tokens).map_err(|e| wanted(e.span()))?;
-    let name = |path: Path| path.get_ident().cloned().ok_or_else(|| wanted(path.span()));
-    let names = paths.into_iter().map(name).collect::<syn::Result<Vec<Ident>>>()?;
+    let names = idents(meta, &format!("`{key}` lists states in parentheses: `{key}(Fetch, Done)`"), || {
+        format!("`{key}` lists states by name: `{key}(Fetch, Done)`")
+    })?;
     if names.is_empty() {
         return Err(syn::Error::new(
             meta.path.span(),
@@ -121,6 +115,38 @@ fn names(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
         ));
     }
     Ok(names)
+}
+
+/// `(Gone)`
+fn name(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Ident> {
+    let names = idents(meta, &format!("`{key}` names a state in parentheses: `{key}(Gone)`"), || {
+        format!("`{key}` names a state: `{key}(Gone)`")
+    })?;
+    let mut names = names.into_iter();
+    let missing = || syn::Error::new(meta.path.span(), format!("`{key}()` names no state: `{key}(Gone)`"));
+    let first = names.next().ok_or_else(missing)?;
+    match names.next() {
+        Some(other) => Err(syn::Error::new(
+            other.span(),
+            format!("`{key}` names one state: a job that failed for good goes to `{first}` only"),
+        )),
+        None => Ok(first),
+    }
+}
+
+/// Names in parentheses; `shape` says that they are missing, `wanted` that something else is in them.
+fn idents(meta: &ParseNestedMeta<'_>, shape: &str, wanted: impl Fn() -> String) -> syn::Result<Vec<Ident>> {
+    if !meta.input.peek(syn::token::Paren) {
+        return Err(meta.error(shape));
+    }
+    let content;
+    syn::parenthesized!(content in meta.input);
+    let tokens: TokenStream = content.parse()?;
+    let wanted = |at| syn::Error::new(at, wanted());
+    let paths =
+        Punctuated::<Path, Token![,]>::parse_terminated.parse2(tokens).map_err(|e| wanted(e.span()))?;
+    let name = |path: Path| path.get_ident().cloned().ok_or_else(|| wanted(path.span()));
+    paths.into_iter().map(name).collect()
 }
 
 /// What stands after the `=` of a key.

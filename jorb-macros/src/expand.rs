@@ -37,7 +37,7 @@ pub(crate) fn workflow(args: TokenStream, item: &TokenStream) -> TokenStream {
     }
     let item = &workflow.item;
     let module = structs::module(&workflow);
-    let states = workflow.states.iter().map(|s| state::impls(&workflow, s));
+    let states = workflow.states.iter().enumerate().map(|s| state::impls(&workflow, s));
     let implementation = workflow::implementation(&workflow);
     quote! {
         #item
@@ -113,7 +113,7 @@ mod tests {
                 #[state(initial, next(Parse, Gone))]
                 Fetch,
                 /// Find its title and links.
-                #[state(next(Done), kick(Fetch))]
+                #[state(next(Done), kick(Fetch), on_failure(Gone))]
                 Parse { html: String, #[serde(default)] depth: u8 },
                 #[state(terminal)]
                 Done,
@@ -129,7 +129,7 @@ mod tests {
         let item = quote! {
             #[derive(Clone, Copy, PartialEq, Serialize)]
             pub(super) enum Move {
-                #[state(initial, next(r#Type, Done), alias = "Begin", alias = "Go")]
+                #[state(initial, next(r#Type, Done), on_failure(r#Type), alias = "Begin", alias = "Go")]
                 Start { of: self::Page, back: super::Site, again: Option<Box<Self>> },
                 #[cfg(unix)]
                 #[serde(rename_all = "camelCase", default)]
@@ -151,7 +151,7 @@ mod tests {
             enum Crawl {
                 #[state(initial, next(Parsse))]
                 Fetch { url: String },
-                #[state(next(Done), kick(Fetch), rate = "10/s")]
+                #[state(next(Done), kick(Fetch), on_failure(Done), rate = "10/s")]
                 Parse,
                 #[state(terminal)]
                 Done,
@@ -196,8 +196,12 @@ mod tests {
                     A,
                     #[state(next)]
                     B,
-                    #[state(next())]
+                    #[state(next(), on_failure)]
                     C,
+                    #[state(on_failure(), next(on_failure(A)))]
+                    D,
+                    #[state(on_failure(A,), terminal)]
+                    E,
                     #[state(=)]
                     A,
                 }

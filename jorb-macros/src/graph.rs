@@ -7,8 +7,8 @@ use crate::model::{State, Workflow};
 
 /// Reports what makes no sense at one state; then, of a graph where every state does, what makes none as a whole.
 pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
-    for state in states.iter().filter(|s| !s.broken) {
-        check_state(state, errors);
+    for (i, state) in states.iter().enumerate().filter(|(_, s)| !s.broken) {
+        check_state(i, state, errors);
     }
     if !errors.is_empty() {
         return; // paths through a broken graph only add noise
@@ -21,7 +21,7 @@ pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
         return errors.at(name, "no terminal state: mark at least one variant `#[state(terminal)]`");
     }
     let next = |i: usize| states[i].next.iter().map(|e| e.to).collect::<Vec<_>>();
-    let onward = |i: usize| states[i].next.iter().chain(&states[i].kick).map(|e| e.to).collect::<Vec<_>>();
+    let onward = |i: usize| states[i].onward().map(|e| e.to).collect::<Vec<_>>();
     let reached = flood(states.len(), all().filter(|i| states[*i].initial), onward);
     let ends = flood(states.len(), all().filter(|i| states[*i].terminal), |i| {
         all().filter(|j| states[*j].next.iter().any(|e| e.to == i)).collect()
@@ -38,7 +38,7 @@ pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
         };
         errors.at(
             name,
-            format!("state `{name}` cannot be reached from any initial state{others}: list it in a `next(..)` or `kick(..)`, or mark it `initial`"),
+            format!("state `{name}` cannot be reached from any initial state{others}: list it in a `next(..)`, `kick(..)` or `on_failure(..)`, or mark it `initial`"),
         );
     }
     let stuck: Vec<usize> = all().filter(|i| reached[*i] && !ends[*i]).collect();
@@ -46,6 +46,11 @@ pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
     // Likewise one way out of a trap mends all that leads into it and into no other.
     for &i in stuck.iter().filter(|i| stuck.iter().all(|j| !leads[**i][*j] || (leads[*j][**i] && *i <= j))) {
         let name = &states[i].ident;
+        let failing = if leads[i].iter().zip(states).any(|(here, s)| *here && s.on_failure.is_some()) {
+            " but by failing"
+        } else {
+            ""
+        };
         let only_here = |j: usize| stuck.iter().all(|k| !leads[j][*k] || leads[*k][i]);
         let others = match stuck.iter().filter(|j| only_here(**j)).count() - 1 {
             0 => String::new(),
@@ -54,12 +59,12 @@ pub(crate) fn check(name: &Ident, states: &[State], errors: &mut Errors) {
         };
         errors.at(
             name,
-            format!("state `{name}` can never reach a terminal state{others}: give it or one of its next states a way out"),
+            format!("state `{name}` can never reach a terminal state{failing}{others}: give it or one of its next states a way out"),
         );
     }
 }
 
-fn check_state(state: &State, errors: &mut Errors) {
+fn check_state(i: usize, state: &State, errors: &mut Errors) {
     let name = &state.ident;
     match (state.terminal, state.next.first()) {
         (true, Some(first)) => errors
@@ -72,6 +77,20 @@ fn check_state(state: &State, errors: &mut Errors) {
     }
     if let (true, Some(first)) = (state.terminal, state.kick.first()) {
         errors.push(syn::Error::new(first.span, format!("terminal state `{name}` cannot kick jobs")));
+    }
+    let Some(edge) = &state.on_failure else { return };
+    if state.terminal {
+        errors.push(syn::Error::new(
+            edge.span,
+            format!("terminal state `{name}` cannot fail: it has no handler"),
+        ));
+    } else if edge.to == i {
+        errors.push(syn::Error::new(
+            edge.span,
+            format!(
+                "state `{name}` cannot fail into itself: for more attempts, give its handler `retries` or `give_up_after`"
+            ),
+        ));
     }
 }
 
@@ -119,6 +138,7 @@ pub(crate) fn docs(workflow: &Workflow) -> proc_macro2::TokenStream {
         let mut lines: Vec<_> = initial.into_iter().collect();
         lines.extend(state.next.iter().map(|e| edge(e.to, "")));
         lines.extend(state.kick.iter().map(|e| edge(e.to, ": kick")));
+        lines.extend(state.on_failure.iter().map(|e| edge(e.to, ": on failure")));
         lines.extend(terminal);
         lines
     });

@@ -266,7 +266,14 @@ mod tests {
 
     #[test]
     fn an_async_fn() {
-        let args = quote!(concurrency = 4, rate = "10/s", burst = LARGE, retries = 5, backoff = "1s..9s");
+        let args = quote!(
+            concurrency = 4,
+            rate = "10/s",
+            burst = LARGE,
+            retries = 5,
+            backoff = "1s..9s",
+            retry_if = net::is_passing
+        );
         let item = quote! {
             /// Downloads it.
             pub async fn fetch(state: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
@@ -284,7 +291,7 @@ mod tests {
                 Ok(Next::to(crawl::Done))
             }
         };
-        insta::assert_snapshot!(printed(quote!(timeout = LIMIT), &item));
+        insta::assert_snapshot!(printed(quote!(timeout = LIMIT, give_up_after = "1h"), &item));
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod model;
 ///
 /// # Keys on a variant
 ///
-/// `#[state(initial, next(Parse, Gone), kick(Fetch), alias = "Get")]`
+/// `#[state(initial, next(Parse, Gone), kick(Fetch), on_failure(Gone), alias = "Get")]`
 ///
 /// | key | meaning |
 /// | --- | --- |
@@ -38,9 +38,11 @@ mod model;
 /// | `terminal` | a job that comes here has ended: no handler, no `next`; at least one variant has it |
 /// | `next(..)` | states that a job may move to; every variant has it that is not terminal |
 /// | `kick(..)` | states in which it may create jobs, terminal ones among them |
+/// | `on_failure(..)` | the state that a job moves to, instead of being parked, when a step has failed for good: its attempts or its time are used up, or the fault was fatal. It is made of the failed one by `impl From<Failed<crawl::Fetch>> for crawl::Gone`. A handler may go there only if `next` lists it too |
 /// | `alias = ".."` | a name that the state had in older stores; may be repeated |
 ///
-/// Every state must be reachable from an initial one, and a terminal one must be reachable from every state.
+/// Every state must be reachable from an initial one, if only by a failure, and a terminal one must be reachable from every
+/// state without one.
 ///
 /// # Attributes
 ///
@@ -68,11 +70,28 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | | `aimd("10/s", min = "1/s", max = "80/s")` | the same by additive increase and multiplicative decrease | |
 /// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
 /// | `retries` | `u32` | attempts after the first one | 0: the first error parks the job |
-/// | `backoff` | `"200ms..30s"`, or a `Backoff`; with `retries` only | shortest and longest wait between attempts; it doubles, with jitter | `"1s..60s"` |
+/// | `backoff` | `"200ms..30s"`, or a `Backoff`; with `retries` or `give_up_after` only | shortest and longest wait between attempts; it doubles, with jitter | `"1s..60s"` |
+/// | `retry_if` | a function, `fn(&(dyn Error + 'static)) -> bool`; with `retries` or `give_up_after` only | whether an error is worth another attempt; if not, it is as a fatal one | all are |
+/// | `give_up_after` | `"1h"`, or a `Duration` above zero | no attempt of a step starts later than this after its first one did, in whichever process; without `retries`, there are as many as fit | no limit |
 /// | `timeout` | `"30s"`, or a `Duration` above zero | longest time that one step may take | no limit |
 /// | `limits(A, B)` | types with [`#[limiter(..)]`](macro@limiter) | limits that states share; a step starts when all of them let it | none |
 ///
 /// Units are `ms`, `s`, `m`, `h` and `d`, numbers are whole. A text that cannot be read does not compile.
+///
+/// # Which errors, and for how long
+///
+/// `retry_if` is asked about what the handler gave back as `Err(..)`, or by `?`. It is not asked where there is no error, after
+/// a panic or a timeout; nor where the handler itself has said what is to follow, by `Fault::fatal`, `Fault::throttled`, or
+/// a delay: `Fault::retry(e).after(d)`. If it panics, the step is tried again as any, and its error says so too.
+///
+/// `error.downcast_ref::<reqwest::Error>()` finds what `?` boxed; what that wraps is behind `error.source()`, and
+/// `RetryIf` has an example that looks through all causes. Of an `anyhow::Error` only the causes below what was added with
+/// `context` are found: it hides the type of the outermost one.
+///
+/// `give_up_after` counts from the start of the first attempt. So a job does not use its time up in the line before that,
+/// but it does in all that comes after: waits, throttling, a limiter, a state that is held, a program that is not running.
+/// When the next attempt would start too late, the step has failed for good, and does not wait for that. An attempt that has
+/// started is not cut: `timeout` does that. Being throttled costs no attempt, and without `give_up_after` it may go on for ever.
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::state(args.into(), &item.into()).into()

@@ -39,6 +39,7 @@ pub(crate) struct State {
     pub(crate) terminal: bool,
     pub(crate) next: Vec<Edge>,
     pub(crate) kick: Vec<Edge>,
+    pub(crate) on_failure: Option<Edge>,
     pub(crate) aliases: Vec<LitStr>,
     /// Already reported.
     pub(crate) broken: bool,
@@ -54,6 +55,11 @@ impl State {
     /// The name in the store: `Type` of `r#Type`.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
+    }
+
+    /// All edges along which it makes jobs come somewhere.
+    pub(crate) fn onward(&self) -> impl Iterator<Item = &Edge> {
+        self.next.iter().chain(&self.kick).chain(&self.on_failure)
     }
 }
 
@@ -160,6 +166,7 @@ fn state(v: &Variant, args: VariantArgs, serde: Vec<Meta>, names: &[String], err
         out
     };
     let (next, kick) = (resolve(&args.next), resolve(&args.kick));
+    let on_failure = resolve(args.on_failure.as_slice()).pop();
     if let Some((_, number)) = &v.discriminant {
         errors.at(number, "a state has no number, it is saved by its name: drop the `= ..`");
     }
@@ -173,6 +180,7 @@ fn state(v: &Variant, args: VariantArgs, serde: Vec<Meta>, names: &[String], err
         terminal: args.terminal,
         next,
         kick,
+        on_failure,
         aliases: args.aliases,
         broken: args.broken || errors.len() > before,
     }

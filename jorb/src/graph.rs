@@ -16,7 +16,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The graph as a Mermaid state diagram: moves are plain arrows, kicks are marked `kick`.
+    /// The graph as a Mermaid state diagram: moves are plain arrows, kicks are marked `kick`, and where a job goes that
+    /// failed for good `on failure`.
     #[must_use]
     pub fn mermaid(self) -> impl fmt::Display {
         Mermaid(self)
@@ -33,13 +34,17 @@ impl fmt::Display for Graph {
                 (true, true) => ">=",
                 (false, false) => "",
             };
-            let width = if state.next.is_empty() && state.kick.is_empty() { 0 } else { width };
+            let alone = state.next.is_empty() && state.kick.is_empty() && state.on_failure.is_none();
+            let width = if alone { 0 } else { width };
             write!(f, "{mark:2} {:width$}", state.name)?;
             if !state.next.is_empty() {
                 write!(f, "  -> {}", state.next.join(", "))?;
             }
             if !state.kick.is_empty() {
                 write!(f, "  kicks {}", state.kick.join(", "))?;
+            }
+            if let Some(to) = state.on_failure {
+                write!(f, "  on failure {to}")?;
             }
             writeln!(f)?;
         }
@@ -62,6 +67,9 @@ impl fmt::Display for Mermaid {
             }
             for child in state.kick {
                 writeln!(f, "    {name} --> {child}: kick")?;
+            }
+            if let Some(to) = state.on_failure {
+                writeln!(f, "    {name} --> {to}: on failure")?;
             }
             if state.terminal() {
                 writeln!(f, "    {name} --> [*]")?;

@@ -74,14 +74,23 @@
 //! | returns `Ok(Next::to(s))` | moves; state, context, history and kicks commit in one transaction; only then `s` may start | from 1 again |
 //! | returns `Ok(Next::to(s).after(d))` | the same, and `s` starts no earlier than `d` from now; survives restarts | from 1 again |
 //! | returns `Err(..)`, or `?` | keeps its context's changes and tries again after the backoff, without a slot | one more |
+//! | the same, and `retry_if` says no | fails for good | one more |
+//! | returns `Err(Fault::retry(e).after(d))` | tries again after `d`; `retry_if` is not asked | one more |
 //! | returns `Err(Fault::throttled(after))` | tries again; the state's limiter pauses as well | no more |
-//! | returns `Err(Fault::fatal(e))` | is parked | one more |
+//! | returns `Err(Fault::fatal(e))` | fails for good | one more |
 //! | panics, or runs into its timeout | its context is as before the step; as an error otherwise | one more |
 //! | is dropped by a stop | is as before the step, which runs again at the next start | no more |
 //!
-//! Without `retries`, the first error parks the job: no step is repeated unless its author said so. A parked job stays in
-//! its state, visible, until somebody [redrives](Run::redrive) it. A step runs *at least* once: make it idempotent with
-//! [`Cx::key`], which is the same on every attempt.
+//! What fails for good is parked: so is a job whose attempts are used up, or whose next one would start later than
+//! `give_up_after` allows. Without either, the first error parks the job: no step is repeated unless its author said so. A
+//! parked job stays in its state, visible, until somebody [redrives](Run::redrive) it.
+//!
+//! With `on_failure(Gone)` on its state it is not parked but moves to `Gone`, which is made of the state and the error
+//! ([`Failed`]); both are in one commit. Where that cannot be made, because the `From` panics or gives what cannot be saved,
+//! the job is parked after all, and its error says why. A job whose saved data cannot be read, or who leaves what cannot be
+//! saved, is parked in any case: that is for somebody to mend.
+//!
+//! A step runs *at least* once: make it idempotent with [`Cx::key`], which is the same on every attempt.
 //!
 //! # Features
 //!
@@ -96,6 +105,7 @@ pub mod cli;
 mod codec;
 mod cx;
 mod error;
+mod failed;
 mod graph;
 mod job;
 mod limiter;
@@ -118,12 +128,13 @@ mod workflow;
 pub use codec::{Codec, Form, Saved, Unreadable, Unwritable};
 pub use cx::Cx;
 pub use error::{Error, UnknownState};
+pub use failed::{AfterFailure, Failed};
 pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
 pub use limiter::{Demand, Limiter, LimiterSpec, Weighted};
 pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
-pub use policy::{Adaptive, Backoff, Policy, Rate};
+pub use policy::{Adaptive, Backoff, Policy, Rate, RetryIf};
 pub use processor::{
     Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview, StateSummary,
     Summary, Tuned, Wait,
@@ -169,8 +180,8 @@ pub mod __private {
 
     pub use crate::codec::{Context, read_state, write};
     use crate::{
-        Backoff, Codec, Cx, Demand, Handler, LimiterSpec, Policy, Rate, State, Task, Unreadable, Unwritable,
-        Workflow, units,
+        AfterFailure, Backoff, Codec, Cx, Demand, Failed, Handler, LimiterSpec, Policy, Rate, State, Task,
+        Unreadable, Unwritable, Workflow, units,
     };
 
     /// What the dispatcher needs to know of one state.
@@ -195,6 +206,18 @@ pub mod __private {
                 Box::pin(async move { step.await.map(Into::into) })
             },
         }
+    }
+
+    /// Asks for what makes a `T` of a failed `S`: the only place that does.
+    #[must_use]
+    pub const fn after_failure<T: AfterFailure<S>, S: State>() -> fn(Failed<S>) -> S::Workflow {
+        |failed| T::after(failed).into()
+    }
+
+    /// The only name, unless a `cfg` has taken it away.
+    #[must_use]
+    pub const fn first(names: &'static [&'static str]) -> Option<&'static str> {
+        names.first().copied()
     }
 
     /// What a step takes of each of its limiters.
@@ -248,6 +271,14 @@ pub mod __private {
     pub const fn timeout(limit: Duration) -> Duration {
         assert!(!limit.is_zero(), "`timeout` must be more than zero");
         limit
+    }
+
+    /// As [`concurrency`].
+    #[must_use]
+    #[track_caller]
+    pub const fn give_up_after(budget: Duration) -> Duration {
+        assert!(!budget.is_zero(), "`give_up_after` must be more than zero");
+        budget
     }
 
     /// The text of a `rate`.

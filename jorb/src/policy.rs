@@ -1,5 +1,5 @@
 //! How the engine may run one state. Plain data, built while compiling.
-use std::{fmt, str::FromStr, time::Duration};
+use std::{error::Error, fmt, ptr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -29,6 +29,11 @@ pub struct Policy {
     pub retries: u32,
     /// Waits between attempts.
     pub backoff: Backoff,
+    /// Which errors are worth another attempt; all of them without.
+    pub retry_if: Option<RetryIf>,
+    /// No attempt starts later than this after the first one did, whatever is left of `retries`. Being throttled costs
+    /// no attempt, so nothing else ends it.
+    pub give_up_after: Option<Duration>,
     /// Longest time that one step may take.
     pub timeout: Option<Duration>,
     /// Runs on the blocking pool: the handler is a plain `fn`.
@@ -36,7 +41,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// One at a time, unlimited rate, no retry, backoff from 1 s to 60 s, no timeout, in place.
+    /// One at a time, unlimited rate, no retry, backoff from 1 s to 60 s, no time budget, no timeout, in place.
     pub const DEFAULT: Policy = Policy {
         concurrency: 1,
         rate: None,
@@ -44,6 +49,8 @@ impl Policy {
         adaptive: None,
         retries: 0,
         backoff: Backoff { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+        retry_if: None,
+        give_up_after: None,
         timeout: None,
         blocking: false,
     };
@@ -77,6 +84,16 @@ impl Policy {
     #[must_use]
     pub const fn backoff(self, backoff: Backoff) -> Self {
         Policy { backoff, ..self }
+    }
+    /// Try again only if `worth` says so of the error.
+    #[must_use]
+    pub const fn retry_if(self, worth: fn(&(dyn Error + 'static)) -> bool) -> Self {
+        Policy { retry_if: Some(RetryIf(worth)), ..self }
+    }
+    /// Start no attempt later than `budget` after the first one. It allows no more attempts than `retries` does.
+    #[must_use]
+    pub const fn give_up_after(self, budget: Duration) -> Self {
+        Policy { give_up_after: Some(budget), ..self }
     }
     /// Give up on a step after `limit`.
     #[must_use]
@@ -137,6 +154,36 @@ impl Adaptive {
     #[must_use]
     pub const fn max(self, max: Rate) -> Self {
         Adaptive { max: Some(max), ..self }
+    }
+}
+
+/// A function that says of an error whether another attempt may help.
+///
+/// It is asked about what the handler gave back as `Err(..)`, or by `?`, as it was boxed: `downcast_ref` finds its type.
+/// What an error wraps is behind [`source`](Error::source).
+///
+/// ```
+/// use std::{error::Error, io, iter::successors};
+///
+/// use jorb::RetryIf;
+///
+/// /// Somewhere among its causes is an error of the network.
+/// fn is_passing(error: &(dyn Error + 'static)) -> bool {
+///     let mut causes = successors(Some(error), |&error| error.source());
+///     causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut))
+/// }
+///
+/// let RetryIf(worth) = RetryIf(is_passing);
+/// assert!(worth(&io::Error::from(io::ErrorKind::TimedOut)));
+/// assert!(!worth(&std::fmt::Error));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct RetryIf(pub fn(&(dyn Error + 'static)) -> bool);
+
+/// The same function, as far as addresses tell.
+impl PartialEq for RetryIf {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::fn_addr_eq(self.0, other.0)
     }
 }
 
@@ -306,7 +353,7 @@ impl fmt::Display for Backoff {
 }
 
 /// A duration in the largest unit that holds it as a whole number.
-struct Unit(Duration);
+pub(crate) struct Unit(pub(crate) Duration);
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 mod core;
+mod failure;
 mod handle;
 mod line;
 mod listener;

@@ -3,10 +3,13 @@ use std::time::Duration;
 
 use crate::{
     Form, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow,
-    codec::save_state,
+    codec::save_state, policy::Unit,
 };
 
 /// What becomes of `job`, now that a step under `policy` has `returned`; `random` is in `0.0..1.0`.
+///
+/// When the step failed for good, `on_failure` is asked where the job goes, which is given as the failed attempt left it,
+/// with the error: nowhere, so that it is parked; to a state; or why it cannot go there.
 ///
 /// The engine commits the new snapshot and the effects in one transaction, and then does the action.
 #[must_use]
@@ -16,10 +19,13 @@ pub fn reduce<W: Workflow>(
     returned: Returned<W>,
     now: Timestamp,
     random: f64,
+    on_failure: impl FnOnce(&Snapshot<W>, &str) -> Option<Result<Target<W>, String>>,
 ) -> Reduced<W> {
-    let but = |job, effect, action| Reduced { job, effect: Some(effect), kicks: Vec::new(), action };
-    let (reaction, error) = match returned {
-        Returned::Stopped => return Reduced { job, effect: None, kicks: Vec::new(), action: Action::Stay },
+    let but = |job, effects, action| Reduced { job, effects, kicks: Vec::new(), action };
+    let mut effects = Effects::none();
+    let readable = !matches!(returned, Returned::Unusable { .. });
+    let (reaction, mut error) = match returned {
+        Returned::Stopped => return but(job, effects, Action::Stay),
         Returned::Moved(moved) => return follow(job, moved, now),
         Returned::Failed { reaction, error, context } => {
             job.context = context;
@@ -28,35 +34,52 @@ pub fn reduce<W: Workflow>(
         Returned::Broke { error } => (Reaction::Retry(None), error),
         Returned::Unusable { error } => (Reaction::Park, error),
     };
-    if let Reaction::Throttle(after) = reaction {
-        // Without a hint and without a limiter this would spin; the shortest backoff is the floor.
-        let wait = after.unwrap_or(policy.backoff.min());
-        job.began.get_or_insert(now);
-        job.wait(now, wait);
-        return but(job, Effect::Throttle { after }, Action::Run);
-    }
-    job.began.get_or_insert(now);
-    let record = Effect::Error { state: job.state, step: job.step, attempt: job.attempt, at: now, error };
-    let used_up = job.attempt > policy.retries;
     let wait = match reaction {
         Reaction::Retry(Some(after)) => after,
-        _ => policy.backoff.wait(job.attempt, random),
+        // Without a hint and without a limiter this would spin; the shortest backoff is the floor.
+        Reaction::Throttle(after) => after.unwrap_or(policy.backoff.min()),
+        Reaction::Retry(None) | Reaction::Park => policy.backoff.wait(job.attempt, random),
     };
-    job.attempt = job.attempt.saturating_add(1);
-    job.errors += 1;
-    if reaction == Reaction::Park || used_up {
-        job.status = Status::Parked;
-        job.wait(now, Duration::ZERO);
-        return but(job, record, Action::Park);
+    let began = *job.began.get_or_insert(now);
+    let too_late = policy.give_up_after.filter(|budget| now + wait > began + *budget);
+    if let Reaction::Throttle(after) = reaction {
+        effects.throttle = Some(Throttle { after });
+        if let Some(budget) = too_late {
+            error = format!("{error}; given up after {}", Unit(budget));
+        } else {
+            job.wait(now, wait);
+            return but(job, effects, Action::Run);
+        }
     }
-    job.wait(now, wait);
-    but(job, record, Action::Run)
+    job.errors += 1;
+    let attempts_left = matches!(reaction, Reaction::Retry(_)) && job.attempt <= policy.retries;
+    if attempts_left && too_late.is_none() {
+        effects.error = Some(Failing::of(&job, now, error));
+        job.attempt = job.attempt.saturating_add(1);
+        job.wait(now, wait);
+        return but(job, effects, Action::Run);
+    }
+    match readable.then(|| on_failure(&job, &error)).flatten() {
+        Some(Ok(to)) => {
+            effects.error = Some(Failing::of(&job, now, error));
+            let context = std::mem::replace(&mut job.context, Saved::Nothing);
+            let moved = Moved { to, after: Duration::ZERO, kicks: Vec::new(), context };
+            let Reduced { job, effects: Effects { moved, .. }, action, .. } = follow(job, moved, now);
+            return but(job, Effects { moved, ..effects }, action);
+        }
+        Some(Err(why)) => error = format!("{error}; and `on_failure` came to nothing: {why}"),
+        None => {}
+    }
+    effects.error = Some(Failing::of(&job, now, error));
+    job.attempt = job.attempt.saturating_add(1);
+    job.status = Status::Parked;
+    job.wait(now, Duration::ZERO);
+    but(job, effects, Action::Park)
 }
 
 fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) -> Reduced<W> {
     let Moved { to, after, kicks, context } = moved;
-    let history =
-        Effect::Move { step: job.step, from: job.state, to: to.state, at: now, attempt: job.attempt };
+    let moving = Moving { step: job.step, from: job.state, to: to.state, at: now, attempt: job.attempt };
     let first = job.kicked;
     let terminal = to.state.spec().terminal();
     job.kicked += kicks.len() as u64;
@@ -70,7 +93,7 @@ fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) ->
     job.wait(now, if terminal { Duration::ZERO } else { after });
     let kicks = (first..).zip(kicks).collect();
     let action = if terminal { Action::End } else { Action::Run };
-    Reduced { job, effect: Some(history), kicks, action }
+    Reduced { job, effects: Effects { moved: Some(moving), ..Effects::none() }, kicks, action }
 }
 
 impl<W: Workflow> Snapshot<W> {
@@ -84,8 +107,8 @@ impl<W: Workflow> Snapshot<W> {
 pub struct Reduced<W: Workflow> {
     /// The job from now on.
     pub job: Snapshot<W>,
-    /// What is written together with it.
-    pub effect: Option<Effect<W>>,
+    /// What else follows.
+    pub effects: Effects<W>,
     /// New jobs, with their numbers under the parent. A number is used up even when a `once` key keeps its job from being
     /// made.
     pub kicks: Vec<(u64, Kicked<W>)>,
@@ -159,39 +182,61 @@ pub struct Kicked<W: Workflow> {
     pub once: Option<String>,
 }
 
-/// What the engine writes together with the new snapshot.
-pub enum Effect<W: Workflow> {
-    /// A line of the job's history.
-    Move {
-        /// Number of the step that ended.
-        step: u64,
-        /// State it ran in.
-        from: StateId<W>,
-        /// State it led to.
-        to: StateId<W>,
-        /// When.
-        at: Timestamp,
-        /// The attempt that succeeded.
-        attempt: u32,
-    },
-    /// An error, kept under the state.
-    Error {
-        /// State it happened in.
-        state: StateId<W>,
-        /// In which step.
-        step: u64,
-        /// On which attempt.
-        attempt: u32,
-        /// When.
-        at: Timestamp,
-        /// What.
-        error: String,
-    },
+/// What follows from a step besides the new snapshot; what went wrong and the move are written with it.
+pub struct Effects<W: Workflow> {
     /// The state's limiter is to slow down.
-    Throttle {
-        /// What the service asked for.
-        after: Option<Duration>,
-    },
+    pub throttle: Option<Throttle>,
+    /// An error, kept under the state.
+    pub error: Option<Failing<W>>,
+    /// A line of the job's history.
+    pub moved: Option<Moving<W>>,
+}
+
+impl<W: Workflow> Effects<W> {
+    const fn none() -> Self {
+        Effects { throttle: None, error: None, moved: None }
+    }
+}
+
+/// The service pushed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttle {
+    /// What it asked for.
+    pub after: Option<Duration>,
+}
+
+/// What went wrong.
+pub struct Failing<W: Workflow> {
+    /// State it happened in.
+    pub state: StateId<W>,
+    /// In which step.
+    pub step: u64,
+    /// On which attempt.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub error: String,
+}
+
+impl<W: Workflow> Failing<W> {
+    fn of(job: &Snapshot<W>, at: Timestamp, error: String) -> Self {
+        Failing { state: job.state, step: job.step, attempt: job.attempt, at, error }
+    }
+}
+
+/// A move.
+pub struct Moving<W: Workflow> {
+    /// Number of the step that ended.
+    pub step: u64,
+    /// State it ran in.
+    pub from: StateId<W>,
+    /// State it led to.
+    pub to: StateId<W>,
+    /// When.
+    pub at: Timestamp,
+    /// The attempt that succeeded, or the last one that failed.
+    pub attempt: u32,
 }
 
 /// What the engine does once the effects are committed.

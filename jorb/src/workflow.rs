@@ -38,6 +38,12 @@ pub trait Workflow: Sized + Send + Sync + 'static {
         let _ = job;
         (self, Demand::ONE)
     }
+    /// Where `on_failure` leads from the current state, after so many attempts of which the last one gave this error;
+    /// nothing when the state has none.
+    fn fail(self, error: String, attempts: u32) -> Option<Self> {
+        let _ = (error, attempts);
+        None
+    }
 
     /// Name of the current state.
     fn name(&self) -> &'static str {
@@ -130,6 +136,8 @@ pub struct StateSpec {
     pub next: &'static [&'static str],
     /// States that it may kick jobs into.
     pub kick: &'static [&'static str],
+    /// The state that a job moves to when its step has failed for good.
+    pub on_failure: Option<&'static str>,
 }
 
 impl StateSpec {

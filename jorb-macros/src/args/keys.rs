@@ -26,8 +26,18 @@ impl Place<'_> {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Place::Enum => &["app", "overall", "job", "name", "states"],
-            Place::Variant => &["initial", "terminal", "next", "kick", "alias"],
-            Place::Handler(_) => &["concurrency", "rate", "burst", "retries", "backoff", "timeout", "limits"],
+            Place::Variant => &["initial", "terminal", "next", "kick", "on_failure", "alias"],
+            Place::Handler(_) => &[
+                "concurrency",
+                "rate",
+                "burst",
+                "retries",
+                "backoff",
+                "retry_if",
+                "give_up_after",
+                "timeout",
+                "limits",
+            ],
             Place::Limiter => &["rate", "burst", "concurrency", "weighted"],
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct PolicyArgs {
 pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> Option<PolicyArgs> {
     let mut keys = Keys::new(Place::Handler(state));
     let mut policy = quote!(::jorb::Policy::DEFAULT);
-    let mut no_retry = None;
+    let mut no_retry = false;
     let mut limits = Vec::new();
     keys.each(tokens, errors, |key, meta| {
         if key == "limits" {
@@ -43,22 +43,31 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
         let setting = match key {
             "concurrency" | "burst" => whole(key, &value, 1),
             "retries" => whole(key, &value, 0),
+            "retry_if" => function(key, &value),
             _ => text(key, &value),
         }?;
         if key == "retries" && is_zero(&value) {
-            no_retry = Some(value.span());
+            no_retry = true;
         }
         let key = Ident::new(key, Span::call_site());
         policy.extend(quote!(.#key(#setting)));
         Ok(())
     });
-    for (key, needs) in [("burst", "rate"), ("backoff", "retries")] {
-        if let (Some(at), None) = (keys.seen(key), keys.seen(needs)) {
-            errors.push(syn::Error::new(at, format!("`{key}` has no effect without `{needs}`")));
-        }
+    if let (Some(at), None) = (keys.seen("burst"), keys.seen("rate")) {
+        errors.push(syn::Error::new(at, "`burst` has no effect without `rate`"));
     }
-    if let (Some(at), Some(_)) = (keys.seen("backoff"), no_retry) {
-        errors.push(syn::Error::new(at, "`backoff` has no effect with `retries = 0`"));
+    let (retries, budget) = (keys.seen("retries"), keys.seen("give_up_after"));
+    for key in ["backoff", "retry_if"] {
+        let Some(at) = keys.seen(key) else { continue };
+        let why = match (retries, budget) {
+            (None, None) => "without `retries` or `give_up_after`",
+            _ if no_retry => "with `retries = 0`",
+            _ => continue,
+        };
+        errors.push(syn::Error::new(at, format!("`{key}` has no effect {why}")));
+    }
+    if let (None, Some(_)) = (retries, budget) {
+        policy.extend(quote!(.retries(::core::primitive::u32::MAX)));
     }
     keys.seen("terminal").is_none().then_some(PolicyArgs { policy, limits })
 }
@@ -189,25 +198,45 @@ fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
     }
 }
 
+/// The compiler knows what it must take and give.
+fn function(key: &str, value: &Expr) -> syn::Result<TokenStream> {
+    match value {
+        Expr::Lit(_) | Expr::Unary(_) => Err(syn::Error::new_spanned(
+            value,
+            format!(
+                "`{key}` names a function, like `{}`: `fn(&(dyn Error + 'static)) -> bool`",
+                example(key)
+            ),
+        )),
+        function => Ok(quote!(#function)),
+    }
+}
+
 /// Texts are read by the constant functions that read them everywhere else; what they say stands at the literal.
 fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
     match value {
         Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => {
-            Ok(checked(if key == "timeout" { "duration" } else { key }, value))
+            Ok(checked(if is_duration(key) { "duration" } else { key }, value))
         }
         Expr::Lit(_) | Expr::Unary(_) => {
             let why = format!("`{key}` is a text, like `{}`, or a constant", example(key));
             Err(syn::Error::new_spanned(value, why))
         }
-        constant if key == "timeout" => Ok(checked(key, constant)),
+        constant if is_duration(key) => Ok(checked(key, constant)),
         constant => Ok(quote!(#constant)),
     }
+}
+
+fn is_duration(key: &str) -> bool {
+    matches!(key, "timeout" | "give_up_after")
 }
 
 fn example(key: &str) -> &'static str {
     match key {
         "rate" => "\"10/s\"",
         "backoff" => "\"200ms..30s\"",
+        "retry_if" => "is_transient",
+        "give_up_after" => "\"1h\"",
         "timeout" => "\"30s\"",
         _ => "4",
     }

@@ -1,11 +1,11 @@
 //! The impls of one state struct.
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
 
 use super::{bindings, point_at};
 use crate::model::{State, Workflow};
 
-pub(super) fn impls(w: &Workflow, s: &State) -> TokenStream {
+pub(super) fn impls(w: &Workflow, (i, s): (usize, &State)) -> TokenStream {
     let workflow = &w.item.ident;
     let State { ident, cfg, .. } = s;
     let name = s.name();
@@ -35,6 +35,7 @@ pub(super) fn impls(w: &Workflow, s: &State) -> TokenStream {
         return quote!(#conversions #initial);
     }
     let edges = edges(w, s, &this);
+    let on_failure = on_failure(w, i, s, &this);
     // The one place that asks for the handler, so a missing one is reported once.
     let entry = w.sound.then(|| {
         let this_here = point_at(ident.span(), quote!(Self));
@@ -52,6 +53,7 @@ pub(super) fn impls(w: &Workflow, s: &State) -> TokenStream {
         #(#cfg)*
         impl ::jorb::Active for #this {}
         #edges
+        #on_failure
         #entry
     }
 }
@@ -74,4 +76,26 @@ fn edges(w: &Workflow, s: &State, this: &TokenStream) -> TokenStream {
         quote!(#(#cfg)* #(#to_cfg)* #head ::jorb::#edge<#to> for #this #body)
     };
     next.chain(kick).map(edge).collect()
+}
+
+/// Asks for the `From` that `on_failure` needs, at the name of the state.
+fn on_failure(w: &Workflow, i: usize, s: &State, this: &TokenStream) -> Option<TokenStream> {
+    let edge = s.on_failure.as_ref().filter(|_| w.sound)?;
+    let (State { cfg, .. }, to) = (s, &w.states[edge.to]);
+    let (to_cfg, to) = (&to.cfg, w.path(to, edge.span));
+    let to_here = point_at(edge.span, quote!(Self));
+    let after = after_failure(i);
+    Some(quote! {
+        #(#cfg)* #(#to_cfg)*
+        impl #to {
+            #[doc(hidden)]
+            const #after: fn(::jorb::Failed<#this>) -> <#this as ::jorb::State>::Workflow =
+                ::jorb::__private::after_failure::<#to_here, #this>();
+        }
+    })
+}
+
+/// What makes a state of the failure of the `i`th one.
+pub(super) fn after_failure(i: usize) -> Ident {
+    format_ident!("AFTER_FAILURE_{i}")
 }

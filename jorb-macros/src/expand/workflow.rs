@@ -14,6 +14,7 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
     let [app_type, overall_type, job_type] = [("App", app), ("Overall", overall), ("Job", job)].map(context);
     let specs = w.states.iter().map(|s| spec(w, s));
     let Bodies { index, save, load, dispatch, demand } = Bodies::new(w);
+    let fail = fail(w);
     quote! {
         impl ::jorb::Workflow for #workflow {
             #app_type
@@ -54,6 +55,7 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
             fn demand(self, job: &<Self as ::jorb::Workflow>::Job) -> (Self, ::jorb::Demand) {
                 #demand
             }
+            #fail
         }
     }
 }
@@ -76,6 +78,7 @@ fn spec(w: &Workflow, s: &State) -> TokenStream {
     };
     let edges = |edges: &[Edge]| if w.sound { edges.iter().map(name_of).collect() } else { Vec::new() };
     let (next, kick) = (edges(&s.next), edges(&s.kick));
+    let on_failure: Vec<_> = edges(s.on_failure.as_slice());
     let (policy, limits) = if s.terminal || !w.sound {
         (quote!(::jorb::__private::Option::None), quote!(&[]))
     } else {
@@ -93,8 +96,41 @@ fn spec(w: &Workflow, s: &State) -> TokenStream {
             initial: #initial,
             next: &[#(#next),*],
             kick: &[#(#kick),*],
+            on_failure: ::jorb::__private::first(&[#(#on_failure),*]),
         }
     }
+}
+
+/// What failures make of states that say so.
+fn fail(w: &Workflow) -> Option<TokenStream> {
+    let arm = |(i, s): (usize, &State)| {
+        let to = &w.states[s.on_failure.as_ref()?.to];
+        let (State { ident, cfg, .. }, to_cfg, bindings) = (s, &to.cfg, bindings(&s.fields));
+        let (this, to) = (w.path(s, Span::call_site()), w.path(to, Span::call_site()));
+        let after = super::state::after_failure(i);
+        Some(quote! {
+            #(#cfg)* #(#to_cfg)*
+            Self::#ident #bindings => {
+                let failed = ::jorb::Failed::new(#this #bindings, error, attempts);
+                ::jorb::__private::Option::Some((#to::#after)(failed))
+            }
+        })
+    };
+    let arms: Vec<_> = w.states.iter().enumerate().filter(|_| w.sound).filter_map(arm).collect();
+    (!arms.is_empty()).then(|| {
+        quote! {
+            fn fail(
+                self,
+                error: ::jorb::__private::String,
+                attempts: u32,
+            ) -> ::jorb::__private::Option<Self> {
+                match self {
+                    #(#arms)*
+                    _ => ::jorb::__private::Option::None,
+                }
+            }
+        }
+    })
 }
 
 struct Bodies {

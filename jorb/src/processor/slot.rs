@@ -7,6 +7,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::core::{Core, Done, Permit, Pull};
+use super::failure::{hand_over, judge};
 use super::line::{AtHand, Waiting, values};
 use super::panic::{Caught, caught};
 use super::random::uniform;
@@ -104,6 +105,7 @@ impl<W: Workflow> Bench<'_, W> {
             None => caught(|| values(&record)),
         };
         record.job.began.get_or_insert(Timestamp(started / 1_000_000));
+        let form = core.form;
         let mut settled = None;
         let Encoded { returned, at_hand, of_kicks } = match known {
             Err(error) => nothing(Returned::Broke { error }),
@@ -111,10 +113,10 @@ impl<W: Workflow> Bench<'_, W> {
             Ok(Ok((state, context))) => {
                 let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
                 let mut gave = self.run(&record.job, state, context).instrument(span).await;
-                if let Gave::Outcome { settled: said, .. } = &mut gave {
+                if let Gave::Outcome { settled: said, outcome, .. } = &mut gave {
                     settled = said.take();
+                    judge(self.policy, outcome);
                 }
-                let form = core.form;
                 caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
             }
         };
@@ -125,12 +127,26 @@ impl<W: Workflow> Bench<'_, W> {
             _ => uniform(self.shared.seed, id, number, attempt),
         };
         let now = Timestamp(ended / 1_000_000);
-        let Reduced { job, effect, kicks, action } =
-            reduce(self.policy, record.job.take(), returned, now, random);
+        let on_failure = |job: &Snapshot<W>, error: &str| hand_over(form, job, error);
+        let Reduced { job, effects, kicks, action } =
+            reduce(self.policy, record.job.take(), returned, now, random, on_failure);
         record.job = job;
         // A step that failed may have changed what the next one takes.
         let at_hand = at_hand.unwrap_or_else(|| AtHand::read(&record));
-        Done { before, record, effect, kicks, action, at_hand, of_kicks, demand, settled, waited, ran, ended }
+        Done {
+            before,
+            record,
+            effects,
+            kicks,
+            action,
+            at_hand,
+            of_kicks,
+            demand,
+            settled,
+            waited,
+            ran,
+            ended,
+        }
     }
 
     /// Runs one step, where its policy says, for as long as it may take.

@@ -60,6 +60,12 @@ impl<W: Workflow> Job<W> {
         self.record.job.attempt
     }
 
+    /// When the first attempt of the next step began, once there was one: what `give_up_after` counts from.
+    #[must_use]
+    pub fn began(&self) -> Option<Timestamp> {
+        self.record.job.began
+    }
+
     /// Errors so far, in all states.
     #[must_use]
     pub fn errors(&self) -> u64 {

@@ -10,7 +10,7 @@ use crate::{
     Demand, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
     cx::Settled,
     processor::{line::AtHand, summary::Ending},
-    reduce::{Action, Effect, Kicked},
+    reduce::{Action, Effects, Failing, Kicked, Moving, Throttle},
     store::{Change, Failure, Line as HistoryLine, New, Record, Standing},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::processor) struct Done<W: Workflow> {
     pub(in crate::processor) before: Standing<W>,
     /// The job now, but for its numbers.
     pub(in crate::processor) record: Box<Record<W>>,
-    pub(in crate::processor) effect: Option<Effect<W>>,
+    pub(in crate::processor) effects: Effects<W>,
     pub(in crate::processor) kicks: Vec<(u64, Kicked<W>)>,
     pub(in crate::processor) action: Action,
     /// Of the job, and of each kick.
@@ -64,39 +64,39 @@ impl<W: Workflow> Inner<W> {
 
     /// Numbers and places for what a step left.
     fn queue(&mut self, done: Done<W>) {
-        let Done { before, mut record, effect, kicks, action, at_hand, of_kicks, waited, ran, ended, .. } =
-            done;
+        let Done {
+            before, mut record, effects, kicks, action, at_hand, of_kicks, waited, ran, ended, ..
+        } = done;
         record.seq = take(&mut self.next.seq);
         record.placed = true;
         let mut bytes = size(&record.job);
         let (mut line, mut error) = (None, None);
-        match effect {
-            Some(Effect::Move { step, from, to, at, attempt }) => {
-                let id = take(&mut self.next.line);
-                line = Some(HistoryLine {
-                    id,
-                    previous: record.last_line.replace(id),
-                    step,
-                    attempt,
-                    from: from.name().into(),
-                    to: to.name().into(),
-                    at,
-                    waited,
-                    ran,
-                    first_child: (!kicks.is_empty()).then_some(JobId(self.next.job)),
-                    children: kicks.len() as u64,
-                });
-            }
-            Some(Effect::Error { state, step, attempt, at, error: text }) => {
-                let id = take(&mut self.next.error);
-                let previous = record.last_error.replace(id);
-                bytes += text.len();
-                self.tally.errors[state.index()] += 1;
-                let state = state.name().into();
-                error = Some(Box::new(Failure { id, previous, state, step, attempt, at, error: text }));
-            }
-            Some(Effect::Throttle { after }) => self.throttle(before.state, after, ended),
-            None => {}
+        if let Some(Throttle { after }) = effects.throttle {
+            self.throttle(before.state, after, ended);
+        }
+        if let Some(Failing { state, step, attempt, at, error: text }) = effects.error {
+            let id = take(&mut self.next.error);
+            let previous = record.last_error.replace(id);
+            bytes += text.len();
+            self.tally.errors[state.index()] += 1;
+            let state = state.name().into();
+            error = Some(Box::new(Failure { id, previous, state, step, attempt, at, error: text }));
+        }
+        if let Some(Moving { step, from, to, at, attempt }) = effects.moved {
+            let id = take(&mut self.next.line);
+            line = Some(HistoryLine {
+                id,
+                previous: record.last_line.replace(id),
+                step,
+                attempt,
+                from: from.name().into(),
+                to: to.name().into(),
+                at,
+                waited,
+                ran,
+                first_child: (!kicks.is_empty()).then_some(JobId(self.next.job)),
+                children: kicks.len() as u64,
+            });
         }
         let mut children = Vec::with_capacity(kicks.len());
         let parent = record.job.id;

@@ -30,6 +30,7 @@ impl Workflow for Lone {
         initial: true,
         next: &[],
         kick: &[],
+        on_failure: None,
         limits: &[],
         fields: false,
     }];

@@ -11,7 +11,17 @@ use crate::{
 };
 
 const fn spec(name: &'static str, aliases: &'static [&'static str]) -> StateSpec {
-    StateSpec { name, aliases, policy: None, limits: &[], fields: false, initial: true, next: &[], kick: &[] }
+    StateSpec {
+        name,
+        aliases,
+        policy: None,
+        limits: &[],
+        fields: false,
+        initial: true,
+        next: &[],
+        kick: &[],
+        on_failure: None,
+    }
 }
 
 /// A workflow with a text for a job context.
