@@ -1,0 +1,26 @@
+#![allow(unused)]
+use jorb::prelude::*;
+const BUDGET: std::time::Duration = std::time::Duration::ZERO;
+
+#[workflow]
+#[derive(Clone)]
+enum Crawl {
+    #[state(initial, next(Parse))]
+    Fetch { url: String },
+    #[state(next(Done), kick(Fetch))]
+    Parse { html: String },
+    #[state(terminal)]
+    Done,
+}
+
+#[state(give_up_after = BUDGET)]
+async fn fetch(state: crawl::Fetch) -> Outcome<crawl::Fetch> {
+    Ok(Next::to(crawl::Parse { html: state.url }))
+}
+
+#[state]
+fn parse(_: crawl::Parse, _: &mut Cx<Crawl>) -> Outcome<crawl::Parse> {
+    Ok(Next::to(crawl::Done))
+}
+
+fn main() {}

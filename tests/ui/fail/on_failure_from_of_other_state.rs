@@ -1,0 +1,33 @@
+#![allow(unused)]
+use jorb::prelude::*;
+
+#[workflow]
+#[derive(Clone)]
+enum Crawl {
+    #[state(initial, next(Parse), on_failure(Gone))]
+    Fetch { url: String },
+    #[state(next(Done), kick(Fetch))]
+    Parse { html: String },
+    #[state(terminal)]
+    Done,
+    #[state(terminal)]
+    Gone { why: String },
+}
+
+impl From<jorb::Failed<crawl::Parse>> for crawl::Gone {
+    fn from(failed: jorb::Failed<crawl::Parse>) -> Self {
+        crawl::Gone { why: failed.error }
+    }
+}
+
+#[state]
+async fn fetch(state: crawl::Fetch) -> Outcome<crawl::Fetch> {
+    Ok(Next::to(crawl::Parse { html: state.url }))
+}
+
+#[state]
+fn parse(_: crawl::Parse, _: &mut Cx<Crawl>) -> Outcome<crawl::Parse> {
+    Ok(Next::to(crawl::Done))
+}
+
+fn main() {}
