@@ -66,7 +66,8 @@ impl Page {
     }
 }
 
-#[state(concurrency = 4, rate = "40/s", burst = 4, retries = 5, timeout = "30s")]
+/// To be throttled costs no attempt: a server that says nothing but `429` is left alone after ten minutes.
+#[state(concurrency = 4, rate = "40/s", burst = 4, retries = 5, give_up_after = "10m", timeout = "30s")]
 async fn fetch(_: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
     let reply = cx.app.http.get(cx.app.base.join(&cx.job.path)?).send().await?;
     match reply.status().as_u16() {

@@ -134,10 +134,10 @@ impl<W: Workflow> Inner<W> {
         }
         self.permits.give_back(state.index());
         // An error says nothing about what the service allows.
-        if let Some(Effect::Move { .. } | Effect::Throttle { .. }) = done.effect {
+        let throttled = done.effects.throttle.is_some();
+        if throttled || done.effects.moved.is_some() && done.effects.error.is_none() {
             let started_at =
                 done.ended.saturating_sub(u64::try_from(done.ran.as_nanos()).unwrap_or(u64::MAX));
-            let throttled = matches!(done.effect, Some(Effect::Throttle { .. }));
             self.permits.answered(state.index(), done.ended, started_at, throttled);
         }
         for (limiter, actual) in done.settled.iter().flat_map(|settled| settled.iter()) {
