@@ -117,7 +117,8 @@ impl<W: Workflow> Processor<W> {
         self
     }
 
-    /// Stop when more than `most` jobs are parked by this processor: before a bug parks a million.
+    /// Stop when more than `most` jobs are parked by this processor: before a bug parks a million. Those that `on_failure`
+    /// leads elsewhere are not parked.
     #[must_use]
     pub fn max_parked(mut self, most: u64) -> Self {
         self.bounds.max_parked = Some(most);

@@ -16,7 +16,9 @@ pub(super) fn judge<T>(policy: &Policy, outcome: &mut Result<T, Fault>) {
         Ok(false) => fault.reaction = Reaction::Park,
         Err(panic) => {
             let error = caught(|| fault.text()).unwrap_or_else(|panic| panic);
-            fault.error = format!("{error}; and `retry_if` {panic}").into();
+            let judged =
+                std::mem::replace(&mut fault.error, format!("{error}; and `retry_if` {panic}").into());
+            let _ = caught(|| drop(judged));
         }
     }
 }

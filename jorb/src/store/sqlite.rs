@@ -17,6 +17,7 @@ mod checkpoint;
 mod commit;
 mod fail;
 mod history;
+mod migrate;
 mod open;
 mod overview;
 mod read;

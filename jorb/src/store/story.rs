@@ -15,7 +15,7 @@ pub struct Line {
     pub previous: Option<u64>,
     /// Number of the step that ended.
     pub step: u64,
-    /// The attempt that succeeded; 0 when an operator moved the job.
+    /// The attempt that succeeded, or the last one when the job moved because it had failed; 0 when an operator moved it.
     pub attempt: u32,
     /// State it ran in.
     pub from: StateName,

@@ -12,9 +12,10 @@ use super::{
     Driven, Open,
     checkpoint::{Checkpoints, checkpoint, log_of},
     fail::Fail,
+    migrate::{self, migrate, read_as_today},
     overview::Overview,
     row::{natural, optional},
-    schema::{APPLICATION, AS_TODAY, CREATE, FORMAT, MIGRATIONS, TABLES, VIEWS},
+    schema::{APPLICATION, CREATE, FORMAT, TABLES, VIEWS},
     states::{States, Stranger},
 };
 use crate::{
@@ -120,19 +121,6 @@ fn open_to_drive<W: Workflow>(path: &Path, lock: Lock) -> Result<(Open, Header<W
     Ok((open, header))
 }
 
-/// All steps from an older format to today's, or none.
-fn migrate(conn: &mut Connection, format: u32) -> Result<(), Fail> {
-    if format == FORMAT {
-        return Ok(());
-    }
-    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in MIGRATIONS.iter().skip(format as usize - 1) {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", FORMAT)?;
-    Ok(transaction.commit()?)
-}
-
 /// A process that was killed may have written a commit and not synced it. Steps start on it, so it must survive a cut of the
 /// power from now on.
 fn secure(path: &Path, conn: &Connection) -> Result<(), Fail> {
@@ -151,9 +139,7 @@ const CACHE_KIB: i32 = 32 * 1024;
 fn open_to_read<W: Workflow>(path: &Path, conn: Connection) -> Result<(Open, Header<W>), Fail> {
     // All that is said is of one moment.
     conn.execute_batch("BEGIN")?;
-    if format(&conn)? == 1 {
-        conn.execute_batch(AS_TODAY)?;
-    }
+    read_as_today(&conn)?;
     check_workflow::<W>(path, &conn)?;
     let (states, strangers) = States::read::<W>(&conn)?;
     refuse::<W>(path, &conn, &strangers)?;
@@ -217,7 +203,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
         let reason = "it is a SQLite database of another program".into();
         return Err(Error::NotARun { path: path.to_owned(), reason }.into());
     }
-    let found = format(conn)?;
+    let found = migrate::format(conn)?;
     if found > FORMAT {
         return Err(Error::Format { path: path.to_owned(), found, known: FORMAT }.into());
     }
@@ -232,10 +218,6 @@ fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
     }
     check_length(path, conn)?;
     Ok(found)
-}
-
-fn format(conn: &Connection) -> Result<u32, rusqlite::Error> {
-    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// A file that lost its end. The order of looking matters: somebody may just now bring a log into the file.

@@ -7,14 +7,6 @@
 pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 /// `PRAGMA user_version`: the newest format that is known.
 pub(super) const FORMAT: u32 = 2;
-/// What makes a file of each format, from 1 on, one of the next.
-pub(super) const MIGRATIONS: [&str; 1] = ["ALTER TABLE job ADD COLUMN began INTEGER;
-  CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
-  CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT"];
-/// Lets a file of format 1 be read as one of today.
-pub(super) const AS_TODAY: &str = "CREATE TEMP VIEW job AS SELECT *, NULL AS began FROM main.job;
-  CREATE TEMP VIEW learned AS SELECT 0 AS state, 0.0 AS rate, NULL AS ceiling WHERE 0;
-  CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency WHERE 0";
 
 /// All tables, to tell a damaged file from a sound one. The last two are there from format 2 on.
 pub(super) const TABLES: [&str; 17] = [
