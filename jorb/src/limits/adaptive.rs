@@ -16,7 +16,8 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-/// What 5 ms of a rate are may start at once: timers are coarse.
+/// What 5 ms of a rate are may start at once, besides the one that is due: timers are coarse and late, and a start that
+/// comes late must not be lost, or the rate looks unused and does not grow. From 100/s on, it is one more.
 const TICK: f64 = 0.005;
 
 /// What a controller is told by the policy of a state. Rates are starts per second.
@@ -81,7 +82,10 @@ impl Adaptive {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a float to int cast saturates
     pub(crate) fn burst(&self) -> u32 {
         match self {
-            Adaptive::Probe(probe) => (probe.rate() * TICK).max(1.0) as u32,
+            Adaptive::Probe(probe) => {
+                let late = probe.rate() * TICK;
+                (1.0 + late + (2.0 * late).min(1.0)) as u32
+            }
             Adaptive::Aimd(aimd) => aimd.rate().ceil().max(1.0) as u32,
         }
     }

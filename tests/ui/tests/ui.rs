@@ -7,7 +7,6 @@ const MORE: &[(&str, usize, &str)] = &[
     ("handler_misspelled_state", 2, "rustc's, and ours at the state that is left without a handler"),
     ("handler_takes_enum", 7, "as `handler_first_parameter_no_state`, and a state without a handler"),
     ("job_without_derives", 3, "one for each derive that is missing"),
-    ("limits_not_a_limiter", 2, "what it allows, and what a step costs of it"),
     ("many_mistakes", 7, "that many mistakes"),
     ("next_takes_variant", 2, "it is no state, and no next state"),
     ("payload_bad_serde_attribute", 3, "after an error of its own serde derives nothing"),

@@ -52,7 +52,7 @@ fn what_is_no_number_is_refused() {
 fn bursts_follow_the_rate() {
     let burst = |kind, rate| adaptive(kind, rate, 0.0, f64::MAX).burst();
     assert_eq!([0.1, 1.0, 1.5, 100.0].map(|rate| burst(Kind::AIMD, rate)), [1, 1, 2, 100]);
-    assert_eq!([0.1, 100.0, 399.0, 1000.0].map(|rate| burst(Kind::Probe, rate)), [1, 1, 1, 5]);
+    assert_eq!([0.1, 50.0, 100.0, 399.0, 1000.0].map(|rate| burst(Kind::Probe, rate)), [1, 1, 2, 3, 7]);
     assert_eq!(KINDS.map(|kind| burst(kind, 1e300)), [u32::MAX; 2]);
 }
 

@@ -19,7 +19,8 @@ fn old() -> Bench {
     }
     bench.commit(batch);
     Store::<Flow>::close(&mut bench.store).unwrap();
-    let back = "ALTER TABLE job DROP COLUMN began; PRAGMA user_version = 1;";
+    let back =
+        "ALTER TABLE job DROP COLUMN began; DROP TABLE learned; DROP TABLE tuned; PRAGMA user_version = 1;";
     bench.look().execute_batch(back).unwrap();
     bench
 }
