@@ -244,6 +244,11 @@ impl Bucket {
         self.pause(now.saturating_add(self.interval));
     }
 
+    /// Time between two starts.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
     /// Saved before each start.
     pub(crate) fn is_slow(&self) -> bool {
         u128::from(self.interval) >= SLOW.as_nanos()

@@ -38,6 +38,10 @@ pub(super) fn memory(options: &Options, rounds: &Rounds) -> Vec<Entry> {
         }
         entries.extend(rounds.alternate(&contenders));
     }
+    entries.extend(rounds.alternate(&[
+        Contender::new("limits", "jorb", jobs, Sample::Jorb(Keeper::Memory, Step::Ready)),
+        Contender::new("limits", "limited", jobs, Sample::Limited(Step::Ready)),
+    ]));
     for entry in entries.iter_mut().filter(|entry| entry.case == "memory 20us") {
         let busy = entry.transitions_per_s.map(|rate| rate * MICROS / 1e6 / cores() as f64);
         entry.more.extend(busy.map(|busy| ("share_of_cores".into(), busy)));

@@ -15,7 +15,7 @@ enum Bound {
 }
 use Bound::{AtLeast, AtMost};
 
-const GOALS: [Goal; 19] = [
+const GOALS: [Goal; 20] = [
     Goal {
         what: "durable: jorb to the bare rusqlite writer",
         needed: AtLeast(0.8),
@@ -49,6 +49,11 @@ const GOALS: [Goal; 19] = [
         what: "memory, steps of 20 µs of CPU: jorb to what the cores allow",
         needed: AtLeast(0.9),
         measured: |all| all.ratio("memory 20us", "cores"),
+    },
+    Goal {
+        what: "memory, ready steps: jorb to itself with a rate that is never reached",
+        needed: AtMost(1.111),
+        measured: |all| all.ratio("limits", "limited"),
     },
     Goal {
         what: "rate at 1e7 jobs to that at 1e5",

@@ -19,6 +19,8 @@ use super::{
 pub(super) enum Sample {
     /// Jorb with this store, all the way.
     Jorb(Keeper, Step),
+    /// The same in memory, with a rate that is never reached on each state.
+    Limited(Step),
     Chain(Step),
     Fused(Step),
     Spawn(Step),
@@ -145,7 +147,8 @@ impl Sample {
 
     fn run(self, jobs: u64, dir: &Path) -> Result<Outcome, Failed> {
         match self {
-            Sample::Jorb(keeper, step) => system::jorb::run(keeper, step, jobs, dir)?.check(jobs),
+            Sample::Jorb(keeper, step) => system::jorb::run(keeper, step, false, jobs, dir)?.check(jobs),
+            Sample::Limited(step) => system::jorb::run(Keeper::Memory, step, true, jobs, dir)?.check(jobs),
             Sample::Chain(step) => system::chain::run(step, jobs)?.check(jobs),
             Sample::Fused(step) => system::chain::run_fused(step, jobs)?.check(jobs),
             Sample::Spawn(step) => system::spawn::run(step, jobs)?.check(jobs),

@@ -302,6 +302,7 @@ impl Permits {
             states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
             executing: limiter.gate.in_use() as u64,
             concurrency: limiter.gate.size().map(|size| size as u64),
+            interval: limiter.gate.bucket().map(Bucket::interval),
             next: limiter.gate.bucket().and_then(|bucket| bucket.holds(now, 1).err()).map(at),
         };
         shared.map(overview).collect()

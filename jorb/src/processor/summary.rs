@@ -90,6 +90,8 @@ pub struct LimiterOverview {
     pub executing: u64,
     /// How many may.
     pub concurrency: Option<u64>,
+    /// The time between two starts, as its rate is now; an adaptive one changes.
+    pub interval: Option<Duration>,
     /// When a step of cost 1 gets a permit, as far as its rate goes; nothing if that is now.
     pub next: Option<Timestamp>,
 }

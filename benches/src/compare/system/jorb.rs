@@ -1,7 +1,7 @@
 //! Jorb, all the way: seeded first, then timed from the start of `exec` to its end, with the file closed.
 use std::{path::Path, time::Instant};
 
-use jorb::{JsonStore, MemoryStore, Processor, Run, SqliteStore, prelude::*, store::BoxStore};
+use jorb::{JsonStore, MemoryStore, Processor, Rate, Run, SqliteStore, Tuning, prelude::*, store::BoxStore};
 
 use super::{
     super::{
@@ -12,7 +12,13 @@ use super::{
     runtime,
 };
 
-pub(in crate::compare) fn run(keeper: Keeper, step: Step, jobs: u64, dir: &Path) -> Result<Outcome, Failed> {
+pub(in crate::compare) fn run(
+    keeper: Keeper,
+    step: Step,
+    limited: bool,
+    jobs: u64,
+    dir: &Path,
+) -> Result<Outcome, Failed> {
     let store: BoxStore<Three> = match keeper {
         Keeper::Memory => Box::new(MemoryStore::new()),
         Keeper::Sqlite => Box::new(SqliteStore::at(dir.join("run.jorb"))),
@@ -23,8 +29,16 @@ pub(in crate::compare) fn run(keeper: Keeper, step: Step, jobs: u64, dir: &Path)
     run.seed((), |seeds| seeds.extend((0..jobs).map(|n| Kick::new(three::First, Page::new(n)))))?;
     let seeded = start.elapsed();
     let runtime = runtime()?;
+    let mut processor = Processor::new(App::new(step));
+    if limited {
+        let handle = processor.handle();
+        let never_reached = Tuning::new().rate(Rate::literal("500000000/s"));
+        handle.tune::<three::First>(never_reached);
+        handle.tune::<three::Second>(never_reached);
+        handle.tune::<three::Third>(never_reached);
+    }
     let start = Instant::now();
-    let summary = runtime.block_on(Processor::new(App::new(step)).exec(&mut run))?;
+    let summary = runtime.block_on(processor.exec(&mut run))?;
     let took = start.elapsed();
     if summary.jobs("Done") != jobs {
         return Err(format!("{} of {jobs} jobs are done", summary.jobs("Done")).into());
