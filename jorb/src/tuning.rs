@@ -1,9 +1,9 @@
-//! What an operator changes of limits while a run goes on.
+//! What an operator changes of limits and retries while a run goes on.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName};
+use crate::{Backoff, Error, Policy, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName};
 
 /// What an operator changes of a state, or of a limiter that states share: in the place of what the code says, until it is
 /// reset. The run remembers it.
@@ -27,12 +27,18 @@ pub struct Tuning {
     /// Steps in flight at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<usize>,
+    /// Attempts after the first one; of a state only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Waits between attempts; of a state only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
 }
 
 impl Tuning {
     /// Changes nothing.
     pub const fn new() -> Self {
-        Tuning { rate: None, burst: None, concurrency: None }
+        Tuning { rate: None, burst: None, concurrency: None, retries: None, backoff: None }
     }
     /// Start no more than this.
     pub const fn rate(self, rate: Rate) -> Self {
@@ -45,6 +51,14 @@ impl Tuning {
     /// Allow `n` steps at once; at least 1. To stop a state, hold it.
     pub const fn concurrency(self, n: usize) -> Self {
         Tuning { concurrency: Some(n), ..self }
+    }
+    /// Try `n` more times; of a state only. It holds for attempts that fail from now on.
+    pub const fn retries(self, n: u32) -> Self {
+        Tuning { retries: Some(n), ..self }
+    }
+    /// Wait so long between attempts; of a state only.
+    pub const fn backoff(self, backoff: Backoff) -> Self {
+        Tuning { backoff: Some(backoff), ..self }
     }
 
     /// Nothing is changed.
@@ -59,6 +73,8 @@ impl Tuning {
             rate: self.rate.or(other.rate),
             burst: self.burst.or(other.burst),
             concurrency: self.concurrency.or(other.concurrency),
+            retries: self.retries.or(other.retries),
+            backoff: self.backoff.or(other.backoff),
         }
     }
 
@@ -74,16 +90,33 @@ impl Tuning {
 
 impl fmt::Display for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tuning { rate, burst, concurrency } = self;
+        let Tuning { rate, burst, concurrency, retries, backoff } = self;
         let all = [
             rate.map(|rate| format!("rate {rate}")),
             burst.map(|burst| format!("burst {burst}")),
             concurrency.map(|concurrency| format!("concurrency {concurrency}")),
+            retries.map(|retries| format!("retries {retries}")),
+            backoff.map(|backoff| format!("backoff {backoff}")),
         ];
         let all: Vec<String> = all.into_iter().flatten().collect();
         f.write_str(if all.is_empty() { "as in the code" } else { "" })?;
         f.write_str(&all.join(", "))
     }
+}
+
+/// What a state's steps retry by, with what is changed of it.
+pub(crate) fn retrying<W: Workflow>(
+    all: &[(LimiterName, Tuning)],
+    state: StateId<W>,
+    policy: Option<Policy>,
+) -> Option<Policy> {
+    let tuning = all.iter().find(|(name, _)| *name == state.name()).map(|(_, tuning)| *tuning);
+    let tuning = tuning.unwrap_or_default();
+    policy.map(|policy| Policy {
+        retries: tuning.retries.unwrap_or(policy.retries),
+        backoff: tuning.backoff.unwrap_or(policy.backoff),
+        ..policy
+    })
 }
 
 /// The tuning of `name` in `all` becomes this on top of what is there, or nothing if it is none.

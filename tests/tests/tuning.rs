@@ -22,6 +22,9 @@ enum Mill {
     /// Follows a service that never says "too many".
     #[state(initial, next(Done))]
     Follows,
+    /// Fails, and is tried once.
+    #[state(initial, next(Done))]
+    Fails,
     #[state(terminal)]
     Done,
 }
@@ -55,6 +58,12 @@ async fn follows(_: mill::Follows, cx: &mut Cx<Mill>) -> Outcome<mill::Follows> 
     Ok(Next::to(mill::Done))
 }
 
+#[state]
+async fn fails(_: mill::Fails, cx: &mut Cx<Mill>) -> Outcome<mill::Fails> {
+    let _inside = cx.app.enter("Fails", cx);
+    Err("as ever".into())
+}
+
 fn rate(text: &str) -> Tuning {
     Tuning::new().rate(text.parse().unwrap())
 }
@@ -83,7 +92,10 @@ async fn a_rate_changes_at_once_and_no_permit_is_forgotten() {
         let overview = handle.overview().unwrap();
         let [tuned] = &overview.tuned[..] else { panic!("{:?}", overview.tuned) };
         assert_eq!((&*tuned.name, tuned.configured.rate), ("Slow", Some(Rate::literal("10/s"))));
-        assert_eq!(tuned.current, rate("2/s").burst(1).concurrency(4));
+        assert_eq!(
+            tuned.current,
+            rate("2/s").burst(1).concurrency(4).retries(0).backoff("1s..1m".parse().unwrap())
+        );
         sleep(2_000 * MS).await;
         handle.reset::<mill::Slow>();
         assert_eq!(handle.overview().unwrap().tuned, []);
@@ -167,6 +179,31 @@ async fn a_state_without_a_rate_gets_one_and_an_adaptive_one_stands_still() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempts_that_fail_from_now_on_follow_what_is_changed() {
+    let lab = Lab::default();
+    let mut run = run(&Spy::new(MemoryStore::new()), 2, || mill::Fails);
+    let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+    let handle = processor.handle();
+    handle.tune::<mill::Fails>(Tuning::new().retries(3).backoff("1s..1s".parse().unwrap()));
+    let tunes = async {
+        sleep(1_500 * MS).await;
+        let overview = handle.overview().unwrap();
+        assert_eq!(
+            (overview.tuned[0].configured.retries, overview.tuned[0].current.retries),
+            (Some(0), Some(3))
+        );
+        assert_eq!(lab.book().attempts("Fails"), [1, 1, 2, 2]);
+        handle.tune::<mill::Fails>(Tuning::new().retries(2));
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        summary = processor.exec(&mut run) => assert_eq!(summary.unwrap().parked(), 2),
+        () = tunes => {}
+    }
+    assert_eq!(lab.book().attempts("Fails"), [1, 1, 2, 2, 3, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_run_remembers_until_it_is_reset() {
     for kind in Kind::ALL {
         let folder = tempfile::tempdir().unwrap();
@@ -188,10 +225,19 @@ async fn the_run_remembers_until_it_is_reset() {
         lab.book().check_rate("Slow", 2, 500 * MS);
         drop(first);
 
+        let reopened = store.clone();
         let mut run = Run::<Mill>::open(store).unwrap();
         let tuned: Vec<Tuning> = run.tuned().into_iter().map(|(_, tuning)| tuning).collect();
         assert_eq!(tuned, [rate("2/s"), Tuning::new().concurrency(1)], "{kind:?}");
-        assert_eq!(run.tune("Slow", Tuning::new().burst(3)).unwrap(), rate("2/s").burst(3));
+        let slow = Tuning::new().burst(3).retries(7).backoff("5ms..2s".parse().unwrap());
+        assert_eq!(run.tune("Slow", slow).unwrap(), slow.rate(Rate::literal("2/s")), "{kind:?}");
+        run.close().unwrap();
+        let mut run = Run::<Mill>::open(reopened).unwrap();
+        assert!(
+            run.tuned().contains(&("Slow", slow.rate(Rate::literal("2/s")))),
+            "{kind:?}: {:?}",
+            run.tuned()
+        );
         assert_eq!(run.tune("Slow", Tuning::new()).unwrap(), Tuning::new());
         let (lab, began) = (Lab::default(), Instant::now());
         for _ in 0..4 {

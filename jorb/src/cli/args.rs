@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, Subcommand, error::ErrorKind};
 
-use crate::{Rate, Shown};
+use crate::{Backoff, Rate, Shown};
 
 // The flags of every workflow program, and what it is to do. (A doc comment would be the program's help.)
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ pub(super) enum Verb {
         /// The state
         state: String,
     },
-    /// Change the rate, the burst or the concurrency of a state or of a shared limiter
+    /// Change the rate, the burst, the concurrency or the retries of a state, or of a shared limiter
     ///
     /// What is not given stays as it is. The run must not be driven meanwhile, as with `hold`; it remembers the change.
     Tune(TuneArgs),
@@ -203,7 +203,13 @@ pub(super) struct TuneArgs {
     /// Steps in flight at once
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) concurrency: Option<u32>,
+    /// Attempts after the first one; of a state
+    #[arg(long)]
+    pub(super) retries: Option<u32>,
+    /// Waits between attempts, like 200ms..30s; of a state
+    #[arg(long)]
+    pub(super) backoff: Option<Backoff>,
     /// Back to what the code says
-    #[arg(long, conflicts_with_all = ["rate", "burst", "concurrency"])]
+    #[arg(long, conflicts_with_all = ["rate", "burst", "concurrency", "retries", "backoff"])]
     pub(super) reset: bool,
 }

@@ -9,10 +9,13 @@ pub(super) fn tune<W: Workflow>(
     args: &TuneArgs,
     err: &mut dyn Write,
 ) -> Result<(), BoxError> {
-    let TuneArgs { ref name, rate, burst, concurrency, reset } = *args;
-    let tuning = Tuning { rate, burst, concurrency: concurrency.map(|n| n as usize) };
+    let TuneArgs { ref name, rate, burst, concurrency, retries, backoff, reset } = *args;
+    let tuning = Tuning { rate, burst, concurrency: concurrency.map(|n| n as usize), retries, backoff };
     if tuning.is_none() && !reset {
-        return Err("nothing is to be changed: give --rate, --burst, --concurrency or --reset".into());
+        return Err(
+            "nothing is to be changed: give --rate, --burst, --concurrency, --retries, --backoff or --reset"
+                .into(),
+        );
     }
     let now = run.tune(name, tuning)?;
     writeln!(err, "`{name}`: {now}, from when the run is driven")?;

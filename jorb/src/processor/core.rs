@@ -13,6 +13,7 @@ use super::summary::Ending;
 use crate::{
     Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Tuning, Workflow,
     store::{Change, Fresh, Header, LimiterName, Numbers},
+    tuning::retrying,
 };
 
 use self::commit::Followers;
@@ -65,6 +66,8 @@ struct Inner<W: Workflow> {
     alive: Vec<usize>,
     /// What the code says.
     policies: Vec<Option<Policy>>,
+    /// The same with the retries that an operator has changed.
+    retrying: Vec<Option<Policy>>,
     /// What an operator has changed, as it is to be saved.
     tuned: Option<Vec<(LimiterName, Tuning)>>,
     /// What the store has, as of the last commit.
@@ -191,6 +194,10 @@ impl<W: Workflow> Core<W> {
             slots: StateId::all().zip(policies).map(slots).collect(),
             alive: vec![0; states],
             policies: policies.into(),
+            retrying: StateId::<W>::all()
+                .zip(policies)
+                .map(|(s, p)| retrying(&header.tuned, s, *p))
+                .collect(),
             tuned: None,
             permits: Permits::new(policies, &header, now),
             learned_at: now,
@@ -229,6 +236,11 @@ impl<W: Workflow> Core<W> {
             clock,
             form,
         }
+    }
+
+    /// What a step that failed is retried by.
+    pub(super) fn retrying(&self, state: StateId<W>) -> Option<Policy> {
+        self.lock().retrying[state.index()]
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {

@@ -128,8 +128,14 @@ impl<W: Workflow> Bench<'_, W> {
         };
         let now = Timestamp(ended / 1_000_000);
         let on_failure = |job: &Snapshot<W>, error: &str| hand_over(form, job, error);
+        // An operator may have changed how steps are retried.
+        let policy = match returned {
+            Returned::Moved(_) => None,
+            _ => core.retrying(before.state),
+        };
+        let policy = policy.as_ref().unwrap_or(self.policy);
         let Reduced { job, effects, kicks, action } =
-            reduce(self.policy, record.job.take(), returned, now, random, on_failure);
+            reduce(policy, record.job.take(), returned, now, random, on_failure);
         record.job = job;
         // A step that failed may have changed what the next one takes.
         let at_hand = at_hand.unwrap_or_else(|| AtHand::read(&record));

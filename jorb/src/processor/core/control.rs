@@ -1,10 +1,10 @@
 //! What is asked from outside.
 use super::{Core, Inner, Phase, slots};
 use crate::{
-    Error, Policy, StateId, Status, Tuning, Workflow,
+    Error, LimiterSpec, Policy, StateId, Status, Tuning, Workflow,
     processor::summary::{Ending, Overview, StateOverview, Tuned},
     store::{Header, LimiterName},
-    tuning::tune,
+    tuning::{retrying, tune},
 };
 
 impl<W: Workflow> Core<W> {
@@ -69,6 +69,7 @@ impl<W: Workflow> Core<W> {
         for state in StateId::<W>::all() {
             let slots = slots(&tuned, state, inner.policies[state.index()]);
             inner.slots[state.index()] = slots;
+            inner.retrying[state.index()] = retrying(&tuned, state, inner.policies[state.index()]);
             inner.lines[state.index()].widen(2 * slots);
             inner.permits_changed(state, self);
         }
@@ -167,11 +168,13 @@ impl<W: Workflow> Inner<W> {
                 W::STATES.iter().flat_map(|state| state.limits).find(|limiter| limiter.path == *name);
             let configured = match (state, limiter) {
                 (Some(policy), _) => {
-                    let Policy { rate, burst, concurrency, .. } = *policy;
-                    Tuning { rate, burst, concurrency: Some(concurrency) }
+                    let Policy { rate, burst, concurrency, retries, backoff, .. } = *policy;
+                    let (retries, backoff) = (Some(retries), Some(backoff));
+                    Tuning { rate, burst, concurrency: Some(concurrency), retries, backoff }
                 }
                 (None, Some(limiter)) => {
-                    Tuning { rate: limiter.rate, burst: limiter.burst, concurrency: limiter.concurrency }
+                    let LimiterSpec { rate, burst, concurrency, .. } = *limiter;
+                    Tuning { rate, burst, concurrency, ..Tuning::new() }
                 }
                 (None, None) => Tuning::new(),
             };

@@ -6,12 +6,14 @@ use super::{fail::Fail, schema::FORMAT};
 /// What makes a file of each format, from 1 on, one of the next.
 const STEPS: [&str; FORMAT as usize - 1] = ["ALTER TABLE job ADD COLUMN began INTEGER;
   CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
-  CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT"];
+  CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER,
+  retries INTEGER, backoff TEXT) STRICT"];
 
 /// What lets a file of format 1 be read by today's queries, which leaves it as it is.
 const FORMAT_1: &str = "CREATE TEMP VIEW job AS SELECT *, NULL AS began FROM main.job;
   CREATE TEMP VIEW learned AS SELECT 0 AS state, 0.0 AS rate, NULL AS ceiling WHERE 0;
-  CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency WHERE 0";
+  CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency,
+    NULL AS retries, NULL AS backoff WHERE 0";
 
 /// All steps from an older format to today's, or none.
 pub(super) fn migrate(conn: &mut Connection, format: u32) -> Result<(), Fail> {

@@ -19,7 +19,7 @@ use super::{
     states::{States, Stranger},
 };
 use crate::{
-    Error, Rate, Saved, StateId, Timestamp, Tuning, UnknownState, Workflow,
+    Backoff, Error, Rate, Saved, StateId, Timestamp, Tuning, UnknownState, Workflow,
     nearest::nearest,
     store::{
         Header, Learned, LimiterName,
@@ -311,7 +311,8 @@ fn learned(conn: &Connection) -> Result<Vec<(LimiterName, Learned)>, Fail> {
 }
 
 fn tuned(conn: &Connection) -> Result<Vec<(LimiterName, Tuning)>, Fail> {
-    let sql = "SELECT name, rate, burst, concurrency FROM tuned JOIN state ON state.id = tuned.state";
+    let sql = "SELECT name, rate, burst, concurrency, retries, backoff
+       FROM tuned JOIN state ON state.id = tuned.state";
     let mut read = conn.prepare(sql)?;
     let mut rows = read.query([])?;
     let mut tuned = Vec::new();
@@ -319,7 +320,10 @@ fn tuned(conn: &Connection) -> Result<Vec<(LimiterName, Tuning)>, Fail> {
         let rate = row.get::<_, Option<String>>(1)?.map(|rate| rate.parse::<Rate>()).transpose();
         let rate = rate.map_err(|e| Fail::Damaged(format!("a tuned rate: {e}")))?;
         let concurrency = optional(row, 3)?.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        tuned.push((row.get::<_, String>(0)?.into(), Tuning { rate, burst: row.get(2)?, concurrency }));
+        let backoff = row.get::<_, Option<String>>(5)?.map(|text| text.parse::<Backoff>()).transpose();
+        let backoff = backoff.map_err(|e| Fail::Damaged(format!("a tuned backoff: {e}")))?;
+        let tuning = Tuning { rate, burst: row.get(2)?, concurrency, retries: row.get(4)?, backoff };
+        tuned.push((row.get::<_, String>(0)?.into(), tuning));
     }
     Ok(tuned)
 }

@@ -143,11 +143,12 @@ pub(super) fn write_tuned(
     tuned: &[(LimiterName, Tuning)],
 ) -> Result<(), Fail> {
     conn.execute("DELETE FROM tuned", [])?;
-    for (name, Tuning { rate, burst, concurrency }) in tuned {
+    for (name, Tuning { rate, burst, concurrency, retries, backoff }) in tuned {
         let rate = rate.map(|rate| rate.to_string());
         let concurrency = concurrency.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        let tuned = params![states.named(conn, name)?, rate, burst, concurrency];
-        conn.execute("INSERT INTO tuned VALUES (?1, ?2, ?3, ?4)", tuned)?;
+        let backoff = backoff.map(|backoff| backoff.to_string());
+        let tuned = params![states.named(conn, name)?, rate, burst, concurrency, retries, backoff];
+        conn.execute("INSERT INTO tuned VALUES (?1, ?2, ?3, ?4, ?5, ?6)", tuned)?;
     }
     Ok(())
 }

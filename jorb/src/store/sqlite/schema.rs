@@ -45,7 +45,8 @@ CREATE TABLE fresh(state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
 CREATE TABLE held(state INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE limiter(state INTEGER PRIMARY KEY, due_at INTEGER NOT NULL) STRICT;
 CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
-CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER) STRICT;
+CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER,
+  retries INTEGER, backoff TEXT) STRICT;
 
 -- Written with every step: no index but the number.
 CREATE TABLE job(
