@@ -53,13 +53,9 @@ impl Permits {
             }
         }
         for limiter in &mut permits.limiters {
-            let is_called = |name: &str| {
-                let state = StateId::<W>::named(name);
-                name == limiter.name || state.is_some_and(|state| state.name() == limiter.name)
-            };
-            let due = header.limiters.iter().find(|(name, _)| is_called(name)).map(|(_, due)| *due);
+            let due = header.limiters.iter().find(|(name, _)| *name == limiter.name).map(|(_, due)| *due);
             let learned =
-                header.learned.iter().find(|(name, _)| is_called(name)).map(|(_, learned)| *learned);
+                header.learned.iter().find(|(name, _)| *name == limiter.name).map(|(_, learned)| *learned);
             limiter.gate.restore(due, learned, header.clean, now);
         }
         for (name, tuning) in &header.tuned {

@@ -103,6 +103,11 @@ impl<J> Head<J> {
         let seeding = self.seeding.unwrap_or(Seeding::Done);
         let overall = self.overall.as_ref().map(|text| Saved::Json(compact(text.get()).into()));
         let fresh = self.fresh.unwrap_or(FreshRange { next: 0, end: 0 });
+        // A state's old name is replaced by today's, as everywhere.
+        let today = |name: &LimiterName| match StateId::<W>::named(name) {
+            Some(state) => state.name().into(),
+            None => name.clone(),
+        };
         Header {
             run: self.run.unwrap_or_else(Uuid::new_v4),
             created: self.created.map_or_else(crate::Timestamp::now, |When(at)| at),
@@ -116,9 +121,9 @@ impl<J> Head<J> {
             fresh: Fresh { next: fresh.next, end: fresh.end, by_state: Vec::new() },
             counts: Counts::none(0),
             held: states(&self.held),
-            limiters: self.limiters.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
-            learned: self.learned.clone().into_iter().collect(),
-            tuned: self.tuned.clone().into_iter().collect(),
+            limiters: self.limiters.iter().map(|(name, at)| (today(name), at.0)).collect(),
+            learned: self.learned.iter().map(|(name, learned)| (today(name), *learned)).collect(),
+            tuned: self.tuned.iter().map(|(name, tuning)| (today(name), *tuning)).collect(),
             clean: self.clean,
         }
     }
