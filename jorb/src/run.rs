@@ -9,7 +9,7 @@ use crate::{
     Workflow,
     reduce::Target,
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
-    tuning::{target, tune},
+    tuning::{target, tune, tuning_of},
 };
 
 mod check;
@@ -189,7 +189,7 @@ impl<W: Workflow> Run<W> {
         tune(&mut all, &name, tuning);
         store.commit(&Batch { tuned: Some(all.clone()), ..Batch::new(self.header.next) })?;
         self.header.tuned = all;
-        Ok(self.header.tuned.iter().find(|(known, _)| *known == name).map_or(Tuning::new(), |(_, now)| *now))
+        Ok(tuning_of(&self.header.tuned, &name))
     }
 
     /// What is changed of states, and of limiters that states share.

@@ -104,24 +104,31 @@ impl fmt::Display for Tuning {
     }
 }
 
-/// What a state's steps retry by, with what is changed of it.
-pub(crate) fn retrying<W: Workflow>(
+/// What is changed of one of them.
+pub(crate) fn tuning_of(all: &[(LimiterName, Tuning)], name: &str) -> Tuning {
+    all.iter().find(|(known, _)| known == name).map_or(Tuning::new(), |(_, tuning)| *tuning)
+}
+
+/// How each state runs, with what is changed of it. Rates are the limiters' business.
+pub(crate) fn tuned<W: Workflow>(
     all: &[(LimiterName, Tuning)],
-    state: StateId<W>,
-    policy: Option<Policy>,
-) -> Option<Policy> {
-    let tuning = all.iter().find(|(name, _)| *name == state.name()).map(|(_, tuning)| *tuning);
-    let tuning = tuning.unwrap_or_default();
-    policy.map(|policy| Policy {
-        retries: tuning.retries.unwrap_or(policy.retries),
-        backoff: tuning.backoff.unwrap_or(policy.backoff),
-        ..policy
-    })
+    policies: &[Option<Policy>],
+) -> Vec<Option<Policy>> {
+    let tuned = |(state, policy): (StateId<W>, &Option<Policy>)| {
+        let tuning = tuning_of(all, state.name());
+        policy.map(|policy| Policy {
+            concurrency: tuning.concurrency.unwrap_or(policy.concurrency),
+            retries: tuning.retries.unwrap_or(policy.retries),
+            backoff: tuning.backoff.unwrap_or(policy.backoff),
+            ..policy
+        })
+    };
+    StateId::all().zip(policies).map(tuned).collect()
 }
 
 /// The tuning of `name` in `all` becomes this on top of what is there, or nothing if it is none.
 pub(crate) fn tune(all: &mut Vec<(LimiterName, Tuning)>, name: &LimiterName, tuning: Tuning) {
-    let before = all.iter().find(|(known, _)| known == name).map_or(Tuning::new(), |(_, tuning)| *tuning);
+    let before = tuning_of(all, name);
     all.retain(|(known, _)| known != name);
     if !tuning.is_none() {
         all.push((name.clone(), tuning.sound().or(before)));

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -16,6 +16,7 @@ use jorb_tests::{
     spy::{Spy, Watch},
     stores::Kind,
 };
+use tokio::sync::Semaphore;
 
 /// As the processor's: steps that may be on their way to the store.
 const UNCOMMITTED: u64 = 16 * 1024;
@@ -195,68 +196,89 @@ enum Talk {
     Hear,
     /// Says it, when enough hear it.
     #[state(initial, next(Said))]
-    Say { ears: u64 },
+    Say { ears: u32 },
     #[state(next(Done))]
     Said,
     #[state(terminal)]
     Done,
 }
 
-#[derive(Default)]
+#[derive(Clone)]
 struct Hall {
-    ears: AtomicU64,
-    said: AtomicU64,
+    ears: Arc<Semaphore>,
+    said: Arc<(Mutex<bool>, Condvar)>,
 }
 
-/// Whoever waits for so long waits for ever.
-const LONG: Duration = Duration::from_secs(20);
-const MOMENT: Duration = Duration::from_millis(2);
+impl Hall {
+    fn new() -> Self {
+        Hall { ears: Arc::new(Semaphore::new(0)), said: Arc::default() }
+    }
+
+    fn say(&self) {
+        *self.said.0.lock().unwrap() = true;
+        self.said.1.notify_all();
+    }
+}
 
 #[state(concurrency = 600)]
 fn hear(_: talk::Hear, cx: &mut Cx<Talk>) -> Outcome<talk::Hear> {
-    cx.app.ears.fetch_add(1, SeqCst);
-    while cx.app.said.load(SeqCst) == 0 && !cx.cancelled().is_cancelled() {
-        std::thread::sleep(MOMENT);
-    }
+    let (said, told) = &*cx.app.said;
+    cx.app.ears.add_permits(1);
+    drop(told.wait_while(said.lock().unwrap(), |said| !*said).unwrap());
     Ok(Next::to(talk::Done))
 }
 
 #[state]
 async fn say(state: talk::Say, cx: &mut Cx<Talk>) -> Outcome<talk::Say> {
-    while cx.app.ears.load(SeqCst) < state.ears {
-        tokio::time::sleep(MOMENT).await;
-    }
+    cx.app.ears.acquire_many(state.ears).await?.forget();
     Ok(Next::to(talk::Said))
 }
 
 #[state]
 async fn said(_: talk::Said, cx: &mut Cx<Talk>) -> Outcome<talk::Said> {
-    cx.app.said.fetch_add(1, SeqCst);
+    cx.app.say();
     Ok(Next::to(talk::Done))
 }
 
-async fn ends(run: &mut Run<Talk>) {
-    let mut processor = Processor::new(Hall::default());
-    let handle = processor.handle();
-    let late = async {
-        tokio::time::sleep(LONG).await;
-        handle.stop_now();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        summary = processor.exec(run) => assert_eq!(summary.unwrap().ending, Ending::Complete),
-        () = late => {}
-    }
+/// Whoever waits for so long waits for ever.
+const LONG: Duration = Duration::from_secs(20);
+
+/// What `exec` gives, unless it hangs: then the threads are let go, or the test would.
+async fn ends(run: &mut Run<Talk>, hall: &Hall, mut processor: Processor<Talk>) -> Option<Ending> {
+    let summary = tokio::time::timeout(LONG, processor.exec(run)).await;
+    hall.say();
+    Some(summary.ok()?.unwrap().ending)
+}
+
+fn hearing(folder: &Path, ears: u32) -> Run<Talk> {
+    let mut run = Run::open(Kind::Sqlite.at(folder)).unwrap();
+    run.seed((), |jobs| {
+        jobs.add(Kick::new(talk::Say { ears }, ()))?;
+        jobs.extend((0..600).map(|_| Kick::new(talk::Hear, ())))
+    })
+    .unwrap();
+    run
 }
 
 #[tokio::test]
 async fn plain_functions_leave_the_store_a_thread() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::open(Kind::Sqlite.at(folder.path())).unwrap();
-    run.seed((), |jobs| {
-        jobs.add(Kick::new(talk::Say { ears: 500 }, ()))?;
-        jobs.extend((0..600).map(|_| Kick::new(talk::Hear, ())))
-    })
-    .unwrap();
-    ends(&mut run).await;
+    let (folder, hall) = (tempfile::tempdir().unwrap(), Hall::new());
+    let mut run = hearing(folder.path(), 500);
+    let processor = Processor::new(hall.clone());
+    assert_eq!(ends(&mut run, &hall, processor).await, Some(Ending::Complete));
+}
+
+#[tokio::test]
+async fn plain_functions_that_wait_for_a_thread_can_be_stopped() {
+    let (folder, hall) = (tempfile::tempdir().unwrap(), Hall::new());
+    let mut run = hearing(folder.path(), 600);
+    let processor = Processor::new(hall.clone());
+    let (handle, ears) = (processor.handle(), hall.ears.clone());
+    let stop = async {
+        // As many as may run: the others, and who waits for them, would wait for ever.
+        ears.acquire_many(500).await.unwrap().forget();
+        handle.stop_now();
+    };
+    let (ending, ()) = tokio::join!(ends(&mut run, &hall, processor), stop);
+    assert_eq!(ending, Some(Ending::Stopped));
 }

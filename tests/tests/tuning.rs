@@ -1,8 +1,16 @@
 //! What an operator changes of limits, while a run goes on and between.
 use std::time::Duration;
 
-use jorb::{Clock, Ending, Error, MemoryStore, Processor, Rate, Run, Timestamp, Tuning, prelude::*};
-use jorb_tests::{START, lab::Lab, spy::Spy, stores::Kind};
+use jorb::{
+    Clock, Ending, Error, Handle, MemoryStore, Processor, Rate, Run, Timestamp, Tuning, prelude::*,
+    store::Batch,
+};
+use jorb_tests::{
+    START,
+    lab::Lab,
+    spy::{Spy, Watch},
+    stores::Kind,
+};
 use tokio::time::{Instant, sleep};
 
 const MS: Duration = Duration::from_millis(1);
@@ -201,6 +209,55 @@ async fn attempts_that_fail_from_now_on_follow_what_is_changed() {
         () = tunes => {}
     }
     assert_eq!(lab.book().attempts("Fails"), [1, 1, 2, 2, 3, 3]);
+}
+
+/// Tunes another state while what was tuned first is on its way to the store.
+struct Tunes(Option<Handle<Mill>>);
+
+impl Watch<Mill> for Tunes {
+    fn before(&mut self, batch: &Batch<Mill>) -> Result<(), Error> {
+        if let Some(handle) = self.0.take_if(|_| batch.tuned.is_some()) {
+            handle.tune::<mill::Wide>(Tuning::new().concurrency(3));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_tuned_during_a_commit_comes_on_top_of_what_that_commits() {
+    let store = Spy::watched(Box::new(MemoryStore::new()), Tunes(None));
+    let mut run = Run::open(store.clone()).unwrap();
+    run.seed((), |seeds| seeds.add(Kick::new(mill::Slow, ()))).unwrap();
+    let mut processor = Processor::new(Lab::default()).clock(Clock::starting_at(START));
+    let handle = processor.handle();
+    store.watch().0 = Some(processor.handle());
+    handle.tune::<mill::Slow>(rate("5/s"));
+    let _ = processor.exec(&mut run).await.unwrap();
+    assert_eq!(run.tuned(), [("Slow", rate("5/s")), ("Wide", Tuning::new().concurrency(3))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_at_a_tuned_rate_comes_back_at_it_after_a_restart() {
+    let (lab, began) = (Lab::default(), Instant::now());
+    let store = Spy::new(MemoryStore::new());
+    let mut first = run(&store, 4, || mill::Slow);
+    let mut processor = Processor::new(lab.clone()).clock(Clock::starting_at(START));
+    let handle = processor.handle();
+    handle.tune::<mill::Slow>(rate("1/10s").burst(1));
+    let stop = async {
+        sleep(15_000 * MS).await;
+        handle.stop();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        summary = processor.exec(&mut first) => assert_eq!(summary.unwrap().ending, Ending::Stopped),
+        () = stop => {}
+    }
+    drop(first);
+    let later = Timestamp(START.0 + 15_000);
+    let mut next = Run::open(store).unwrap();
+    let _ = Processor::new(lab.clone()).clock(Clock::starting_at(later)).exec(&mut next).await.unwrap();
+    assert_eq!(starts(&lab, "Slow", began), [0, 10_000, 20_000, 30_000]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::summary::Ending;
 use crate::{
     Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Tuning, Workflow,
     store::{Change, Fresh, Header, LimiterName, Numbers},
-    tuning::retrying,
+    tuning::tuned,
 };
 
 use self::commit::Followers;
@@ -61,15 +61,14 @@ pub(super) struct Core<W: Workflow> {
 
 struct Inner<W: Workflow> {
     lines: Vec<Line<W>>,
-    /// Of each state: how many there are to be, and how many there are.
-    slots: Vec<usize>,
-    alive: Vec<usize>,
-    /// What the code says.
+    /// Of each state: what the code says, and the same with what an operator has changed.
     policies: Vec<Option<Policy>>,
-    /// The same with the retries that an operator has changed.
-    retrying: Vec<Option<Policy>>,
-    /// What an operator has changed, as it is to be saved.
-    tuned: Option<Vec<(LimiterName, Tuning)>>,
+    current: Vec<Option<Policy>>,
+    /// Slots of each state that there are.
+    alive: Vec<usize>,
+    /// What an operator has changed, and whether that is to be saved.
+    tuned: Vec<(LimiterName, Tuning)>,
+    tuned_anew: bool,
     /// What the store has, as of the last commit.
     durable: Header<W>,
     next: Numbers,
@@ -163,24 +162,21 @@ impl<W: Workflow> Core<W> {
     ) -> Self {
         let now = clock.nanos();
         let unit = bounds.window.unwrap_or(WINDOW);
-        let slots = |(state, policy): (StateId<W>, &Option<Policy>)| slots(&header.tuned, state, *policy);
+        let current = tuned::<W>(&header.tuned, policies);
         let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
-            let slots = slots((state, policy));
+            let slots = policy.map_or(0, |policy| policy.concurrency);
             let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
             let beyond = header.counts.get(state, Status::Ready);
             Line::new(beyond, window, WIDE * unit, header.held.contains(&state))
         };
         let states = W::STATES.len();
         let inner = Inner {
-            lines: StateId::all().zip(policies).map(line).collect(),
-            slots: StateId::all().zip(policies).map(slots).collect(),
-            alive: vec![0; states],
+            lines: StateId::all().zip(&current).map(line).collect(),
             policies: policies.into(),
-            retrying: StateId::<W>::all()
-                .zip(policies)
-                .map(|(s, p)| retrying(&header.tuned, s, *p))
-                .collect(),
-            tuned: None,
+            current,
+            alive: vec![0; states],
+            tuned: header.tuned.clone(),
+            tuned_anew: false,
             permits: Permits::new(policies, &header, now),
             learned_at: now,
             next: header.next,
@@ -220,9 +216,9 @@ impl<W: Workflow> Core<W> {
         }
     }
 
-    /// What a step that failed is retried by.
-    pub(super) fn retrying(&self, state: StateId<W>) -> Option<Policy> {
-        self.lock().retrying[state.index()]
+    /// How steps of a state run now.
+    pub(super) fn policy(&self, state: StateId<W>) -> Option<Policy> {
+        self.lock().current[state.index()]
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {
@@ -269,6 +265,11 @@ impl<W: Workflow> Core<W> {
 }
 
 impl<W: Workflow> Inner<W> {
+    /// How many slots a state is to have.
+    fn slots(&self, state: usize) -> usize {
+        self.current[state].as_ref().map_or(0, |policy| policy.concurrency)
+    }
+
     fn wake_writer(&mut self, core: &Core<W>) {
         if std::mem::take(&mut self.writer_idle) {
             core.work.notify_one();
@@ -308,13 +309,6 @@ impl<W: Workflow> Inner<W> {
             self.end(Ending::Complete, core);
         }
     }
-}
-
-/// How many slots a state has.
-fn slots<W: Workflow>(tuned: &[(LimiterName, Tuning)], state: StateId<W>, policy: Option<Policy>) -> usize {
-    let Some(policy) = policy else { return 0 };
-    let tuned = tuned.iter().find(|(name, _)| *name == state.name());
-    tuned.and_then(|(_, tuning)| tuning.concurrency).unwrap_or(policy.concurrency)
 }
 
 fn nanos(at: Timestamp) -> u64 {

@@ -52,14 +52,15 @@ impl Permits {
                 permits.use_by(state.index(), spec, Some(at));
             }
         }
+        // At today's rate, before what was taken at it.
+        for (name, tuning) in &header.tuned {
+            permits.tune::<W>(policies, name, *tuning, now);
+        }
         for limiter in &mut permits.limiters {
             let due = header.limiters.iter().find(|(name, _)| *name == limiter.name).map(|(_, due)| *due);
             let learned =
                 header.learned.iter().find(|(name, _)| *name == limiter.name).map(|(_, learned)| *learned);
             limiter.gate.restore(due, learned, header.clean, now);
-        }
-        for (name, tuning) in &header.tuned {
-            permits.tune::<W>(policies, name, *tuning, now);
         }
         permits
     }

@@ -131,7 +131,7 @@ impl<W: Workflow> Bench<'_, W> {
         // An operator may have changed how steps are retried.
         let policy = match returned {
             Returned::Moved(_) => None,
-            _ => core.retrying(before.state),
+            _ => core.policy(before.state),
         };
         let policy = policy.as_ref().unwrap_or(self.policy);
         let Reduced { job, effects, kicks, action } =
@@ -201,7 +201,11 @@ impl<W: Workflow> Bench<'_, W> {
         let kill = &self.shared.core.kill;
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
-        let place = self.shared.blocking.clone().acquire_owned().await;
+        let place = select! {
+            biased;
+            () = kill.cancelled() => return Gave::Stopped,
+            place = self.shared.blocking.clone().acquire_owned() => place,
+        };
         let work = Caught(Box::pin(async move {
             let _place = place; // until the thread ends
             let outcome = run(state, &mut cx).await;

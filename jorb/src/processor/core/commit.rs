@@ -5,9 +5,9 @@ use tokio::sync::oneshot;
 
 use super::{Core, Inner, Phase};
 use crate::{
-    JobId, StateId, Status, Workflow,
+    JobId, StateId, Status, Tuning, Workflow,
     processor::line::{AtHand, Waiting},
-    store::{Batch, Change, Record},
+    store::{Batch, Change, LimiterName, Record},
 };
 
 /// Most steps in one transaction, in windows.
@@ -47,10 +47,8 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         // Jobs that were admitted need not be told of before they change.
-        let nothing = inner.changes.is_empty()
-            && inner.saves.is_empty()
-            && inner.held.is_none()
-            && inner.tuned.is_none();
+        let nothing =
+            inner.changes.is_empty() && inner.saves.is_empty() && inner.held.is_none() && !inner.tuned_anew;
         inner.writer_idle = nothing;
         if nothing {
             return None;
@@ -62,7 +60,7 @@ impl<W: Workflow> Core<W> {
         let followers = first(&mut inner.followers, most, &mut inner.spare.1);
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
-        batch.tuned = inner.tuned.take();
+        batch.tuned = inner.take_tuned();
         let mut saved = Vec::new();
         for (due, sender) in inner.saves.drain(..) {
             batch.limiters.extend(due);
@@ -128,7 +126,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let mut batch = Batch::new(inner.next);
         batch.held = inner.held.take();
-        batch.tuned = inner.tuned.take();
+        batch.tuned = inner.take_tuned();
         inner.phase = Phase::Closed;
         batch.limiters = inner.permits.due();
         batch.learned = inner.permits.learned();
@@ -153,6 +151,11 @@ impl<W: Workflow> Inner<W> {
             Then::Away if record.job.status == Status::Ready => self.lines[state].saved(record.turn()),
             Then::Away => {}
         }
+    }
+
+    /// What is to be saved of what an operator has changed.
+    fn take_tuned(&mut self) -> Option<Vec<(LimiterName, Tuning)>> {
+        std::mem::take(&mut self.tuned_anew).then(|| self.tuned.clone())
     }
 
     /// What the store did to its jobs, done to our copy of what it knows.

@@ -1,10 +1,10 @@
 //! What is asked from outside.
-use super::{Core, Inner, Phase, slots};
+use super::{Core, Inner, Phase};
 use crate::{
     Error, LimiterSpec, Policy, StateId, Status, Tuning, Workflow,
     processor::summary::{Ending, Overview, StateOverview, Tuned},
     store::{Header, LimiterName},
-    tuning::{retrying, tune},
+    tuning::{tune, tuned, tuning_of},
 };
 
 impl<W: Workflow> Core<W> {
@@ -61,19 +61,14 @@ impl<W: Workflow> Core<W> {
         if inner.phase == Phase::Closed {
             return false;
         }
-        let mut tuned = inner.tuned.clone().unwrap_or_else(|| inner.durable.tuned.clone());
-        tune(&mut tuned, name, tuning);
-        let tuning =
-            tuned.iter().find(|(known, _)| known == name).map_or(Tuning::new(), |(_, tuning)| *tuning);
-        inner.permits.tune::<W>(&inner.policies, name, tuning, now);
-        for state in StateId::<W>::all() {
-            let slots = slots(&tuned, state, inner.policies[state.index()]);
-            inner.slots[state.index()] = slots;
-            inner.retrying[state.index()] = retrying(&tuned, state, inner.policies[state.index()]);
-            inner.lines[state.index()].widen(2 * slots);
-            inner.permits_changed(state, self);
+        tune(&mut inner.tuned, name, tuning);
+        inner.tuned_anew = true;
+        inner.permits.tune::<W>(&inner.policies, name, tuning_of(&inner.tuned, name), now);
+        inner.current = tuned::<W>(&inner.tuned, &inner.policies);
+        for state in 0..inner.lines.len() {
+            let slots = inner.slots(state);
+            inner.lines[state].widen(2 * slots);
         }
-        inner.tuned = Some(tuned);
         self.work.notify_one();
         self.grow.notify_one();
         // All look again: permits may be there earlier, and slots be too many.
@@ -89,7 +84,8 @@ impl<W: Workflow> Core<W> {
         }
         let inner = &mut *inner;
         let more = |state: StateId<W>| {
-            let (slots, alive) = (inner.slots[state.index()], &mut inner.alive[state.index()]);
+            let slots = inner.slots(state.index());
+            let alive = &mut inner.alive[state.index()];
             let more = slots.saturating_sub(*alive);
             *alive += more;
             (state, more)
@@ -161,7 +157,6 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     fn tuned(&self) -> Vec<Tuned> {
-        let all = self.tuned.as_ref().unwrap_or(&self.durable.tuned);
         let tuned = |(name, current): &(LimiterName, Tuning)| {
             let state = StateId::<W>::named(name).and_then(|state| self.policies[state.index()].as_ref());
             let limiter =
@@ -181,7 +176,7 @@ impl<W: Workflow> Inner<W> {
             let name = limiter.map_or(&**name, |limiter| limiter.name).to_owned();
             Tuned { name, configured, current: current.or(configured) }
         };
-        all.iter().map(tuned).collect()
+        self.tuned.iter().map(tuned).collect()
     }
 
     pub(super) fn hold(&mut self, states: &[(StateId<W>, bool)]) {

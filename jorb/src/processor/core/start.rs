@@ -37,7 +37,7 @@ impl<W: Workflow> Core<W> {
         if let Some(done) = done {
             inner.finish(done, self);
         }
-        if inner.ending.is_some() || inner.alive[state.index()] > inner.slots[state.index()] {
+        if inner.ending.is_some() || inner.alive[state.index()] > inner.slots(state.index()) {
             let alive = &mut inner.alive[state.index()];
             *alive = alive.saturating_sub(1);
             return Pull::Retire;
@@ -209,7 +209,7 @@ impl<W: Workflow> Inner<W> {
                     && self.first(*other, first, Some(*limiter), now).is_none()
             };
             Some(*limiter) != but
-                && self.lines[*other].executing < self.slots[*other]
+                && self.lines[*other].executing < self.slots(*other)
                 && self.candidate(*other).is_some_and(goes_first)
         })
     }
