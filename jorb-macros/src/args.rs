@@ -11,9 +11,11 @@ use crate::error::Errors;
 use keys::{Keys, Place};
 
 mod keys;
+mod limiter;
 mod policy;
 
-pub(crate) use policy::{LimiterArgs, PolicyArgs, limiter, policy};
+pub(crate) use limiter::{LimiterArgs, limiter};
+pub(crate) use policy::{PolicyArgs, policy};
 
 #[derive(Default)]
 pub(crate) struct WorkflowArgs {
@@ -105,9 +107,8 @@ fn mark(meta: &ParseNestedMeta<'_>) -> syn::Result<bool> {
 
 /// `(Parse, Gone)`
 fn names(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
-    let names = idents(meta, &format!("`{key}` lists states in parentheses: `{key}(Fetch, Done)`"), || {
-        format!("`{key}` lists states by name: `{key}(Fetch, Done)`")
-    })?;
+    let shape = format!("`{key}` lists states in parentheses: `{key}(Fetch, Done)`");
+    let names = idents(meta, &shape, &format!("`{key}` lists states by name: `{key}(Fetch, Done)`"))?;
     if names.is_empty() {
         return Err(syn::Error::new(
             meta.path.span(),
@@ -119,9 +120,8 @@ fn names(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
 
 /// `(Gone)`
 fn name(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Ident> {
-    let names = idents(meta, &format!("`{key}` names a state in parentheses: `{key}(Gone)`"), || {
-        format!("`{key}` names a state: `{key}(Gone)`")
-    })?;
+    let shape = format!("`{key}` names a state in parentheses: `{key}(Gone)`");
+    let names = idents(meta, &shape, &format!("`{key}` names a state: `{key}(Gone)`"))?;
     let mut names = names.into_iter();
     let missing = || syn::Error::new(meta.path.span(), format!("`{key}()` names no state: `{key}(Gone)`"));
     let first = names.next().ok_or_else(missing)?;
@@ -135,18 +135,21 @@ fn name(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Ident> {
 }
 
 /// Names in parentheses; `shape` says that they are missing, `wanted` that something else is in them.
-fn idents(meta: &ParseNestedMeta<'_>, shape: &str, wanted: impl Fn() -> String) -> syn::Result<Vec<Ident>> {
+fn idents(meta: &ParseNestedMeta<'_>, shape: &str, wanted: &str) -> syn::Result<Vec<Ident>> {
+    let name = |path: Path| path.get_ident().cloned().ok_or_else(|| syn::Error::new(path.span(), wanted));
+    paths(meta, shape, wanted)?.into_iter().map(name).collect()
+}
+
+/// The same, with modules.
+fn paths(meta: &ParseNestedMeta<'_>, shape: &str, wanted: &str) -> syn::Result<Vec<Path>> {
     if !meta.input.peek(syn::token::Paren) {
         return Err(meta.error(shape));
     }
     let content;
     syn::parenthesized!(content in meta.input);
     let tokens: TokenStream = content.parse()?;
-    let wanted = |at| syn::Error::new(at, wanted());
-    let paths =
-        Punctuated::<Path, Token![,]>::parse_terminated.parse2(tokens).map_err(|e| wanted(e.span()))?;
-    let name = |path: Path| path.get_ident().cloned().ok_or_else(|| wanted(path.span()));
-    paths.into_iter().map(name).collect()
+    let paths = Punctuated::<Path, Token![,]>::parse_terminated.parse2(tokens);
+    Ok(paths.map_err(|e| syn::Error::new(e.span(), wanted))?.into_iter().collect())
 }
 
 /// What stands after the `=` of a key.

@@ -1,14 +1,12 @@
 //! The keys of a handler, printed as the `Policy` they make.
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::meta::ParseNestedMeta;
-use syn::parse::Parser;
-use syn::punctuated::Punctuated;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, Ident, Lit, Path, Token, UnOp};
+use syn::{Expr, Ident, Lit, Path, UnOp};
 
 use super::keys::{Keys, Place};
-use super::{mark, value};
+use super::limiter::limiters;
+use super::value;
 use crate::error::Errors;
 use crate::expand::point_at;
 
@@ -30,17 +28,15 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     let mut limits = Vec::new();
     keys.each(tokens, errors, |key, meta| {
         if key == "limits" {
-            limits = types(key, meta)?;
+            limits = limiters(key, meta)?;
             return Ok(());
         }
         let value = ungrouped(value(meta, key, example(key))?.parse()?);
-        if key == "rate"
-            && let Some(adaptive) = adaptive(&value)?
-        {
-            policy.extend(quote!(.adaptive(#adaptive)));
-            return Ok(());
-        }
         let setting = match key {
+            "rate" => {
+                policy.extend(rate(&value)?);
+                return Ok(());
+            }
             "concurrency" | "burst" => whole(key, &value, 1),
             "retries" => whole(key, &value, 0),
             "retry_if" => function(key, &value),
@@ -72,48 +68,13 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     keys.seen("terminal").is_none().then_some(PolicyArgs { policy, limits })
 }
 
-/// What a limiter allows.
-pub(crate) struct LimiterArgs {
-    /// Already printed as Rust.
-    pub(crate) spec: TokenStream,
-    pub(crate) weighted: bool,
-}
-
-pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
-    let mut keys = Keys::new(Place::Limiter);
-    let mut spec = TokenStream::new();
-    let mut weighted = false;
-    let before = errors.len();
-    keys.each(tokens, errors, |key, meta| {
-        let name = Ident::new(key, Span::call_site());
-        if key == "weighted" {
-            weighted = mark(meta)?;
-            spec.extend(quote!(.#name()));
-            return Ok(());
-        }
-        let value = ungrouped(value(meta, key, example(key))?.parse()?);
-        if key == "rate"
-            && let Some(adaptive) = adaptive(&value)?
-        {
-            spec.extend(quote!(.adaptive(#adaptive)));
-            return Ok(());
-        }
-        let setting = if key == "rate" { text(key, &value) } else { whole(key, &value, 1) }?;
-        spec.extend(quote!(.#name(#setting)));
-        Ok(())
-    });
-    for key in ["burst", "weighted"] {
-        if let (Some(at), None) = (keys.seen(key), keys.seen("rate")) {
-            errors.push(syn::Error::new(at, format!("`{key}` has no effect without `rate`")));
-        }
+/// How fast: as it is said, or as a service lets us.
+pub(super) fn rate(value: &Expr) -> syn::Result<TokenStream> {
+    if let Some(adaptive) = adaptive(value)? {
+        return Ok(quote!(.adaptive(#adaptive)));
     }
-    if errors.len() == before && keys.seen("rate").or(keys.seen("concurrency")).is_none() {
-        errors.push(syn::Error::new(
-            Span::call_site(),
-            "this limits nothing: give a `rate`, a `concurrency` or both, like `#[limiter(rate = \"10/s\")]`",
-        ));
-    }
-    LimiterArgs { spec, weighted }
+    let rate = text("rate", value)?;
+    Ok(quote!(.rate(#rate)))
 }
 
 /// `adaptive("10/s", min = "1/s", max = "100/s")`, or the same with `aimd`; nothing for anything else.
@@ -150,36 +111,8 @@ fn adaptive(value: &Expr) -> syn::Result<Option<TokenStream>> {
     Ok(Some(made))
 }
 
-/// `(GitHub, limits::Tokens)`
-fn types(key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Path>> {
-    let wanted = format!("`{key}` lists limiters in parentheses: `{key}(GitHub, Tokens)`");
-    if !meta.input.peek(syn::token::Paren) {
-        return Err(meta.error(wanted));
-    }
-    let content;
-    syn::parenthesized!(content in meta.input);
-    let tokens: TokenStream = content.parse()?;
-    let paths = Punctuated::<Path, Token![,]>::parse_terminated
-        .parse2(tokens)
-        .map_err(|e| syn::Error::new(e.span(), &wanted))?;
-    let limits: Vec<Path> = paths.into_iter().collect();
-    if limits.is_empty() {
-        return Err(syn::Error::new(
-            meta.path.span(),
-            format!("`{key}()` lists no limiter: name some, or drop it"),
-        ));
-    }
-    for (n, path) in limits.iter().enumerate() {
-        let text = |path: &Path| path.to_token_stream().to_string();
-        if limits[..n].iter().any(|other| text(other) == text(path)) {
-            return Err(syn::Error::new_spanned(path, "this limiter is named twice"));
-        }
-    }
-    Ok(limits)
-}
-
 /// A literal is checked here; of anything else the compiler knows the type, and says so at the expression.
-fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
+pub(super) fn whole(key: &str, value: &Expr, least: u32) -> syn::Result<TokenStream> {
     let error = |why: String| Err(syn::Error::new_spanned(value, why));
     match value {
         Expr::Lit(lit) => match &lit.lit {
@@ -231,7 +164,7 @@ fn is_duration(key: &str) -> bool {
     matches!(key, "timeout" | "give_up_after")
 }
 
-fn example(key: &str) -> &'static str {
+pub(super) fn example(key: &str) -> &'static str {
     match key {
         "rate" => "\"10/s\"",
         "backoff" => "\"200ms..30s\"",
@@ -261,7 +194,7 @@ fn is_zero(value: &Expr) -> bool {
 }
 
 /// What a `macro_rules!` passes on stands in a group without delimiters.
-fn ungrouped(value: Expr) -> Expr {
+pub(super) fn ungrouped(value: Expr) -> Expr {
     match value {
         Expr::Group(group) => ungrouped(*group.expr),
         other => other,
