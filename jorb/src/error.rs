@@ -137,6 +137,14 @@ pub enum Error {
     /// There is neither a state that runs steps nor a limiter of this name.
     #[error("there is no state with a handler, and no limiter, of the name `{}`{}", .0.name, Nearest(.0.nearest))]
     NoSuchTarget(UnknownState),
+    /// Retries were to be changed of a limiter, which has none.
+    #[error("`{limiter}` is a limiter: retries and backoff are of states; tune {}", .states.join(", "))]
+    NotOfLimiters {
+        /// The limiter.
+        limiter: &'static str,
+        /// The states that take of it.
+        states: Vec<&'static str>,
+    },
     /// A job cannot be moved to a state without the state's fields.
     #[error("job {job} cannot go to `{state}`: {source}; give the fields of the state as JSON")]
     StateData {

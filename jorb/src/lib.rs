@@ -118,6 +118,8 @@ mod processor;
 #[cfg(feature = "progress")]
 mod progress;
 pub mod reduce;
+#[cfg(test)]
+mod repeatable;
 mod run;
 pub mod store;
 mod time;

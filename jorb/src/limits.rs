@@ -249,13 +249,18 @@ impl Bucket {
         Duration::from_nanos(self.interval)
     }
 
+    /// What was taken is to be saved at once: a crash must not forget it.
+    pub(crate) fn is_saved(&self, now: u64) -> bool {
+        self.is_slow() || self.owes(now)
+    }
+
     /// Saved before each start.
-    pub(crate) fn is_slow(&self) -> bool {
+    fn is_slow(&self) -> bool {
         u128::from(self.interval) >= SLOW.as_nanos()
     }
 
     /// More is taken than there is after a crash, when all is taken.
-    pub(crate) fn owes(&self, now: u64) -> bool {
+    fn owes(&self, now: u64) -> bool {
         self.due.is_some_and(|due| due > now.saturating_add(self.worth(self.burst)))
     }
 

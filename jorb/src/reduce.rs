@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::{
     Form, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow,
-    codec::save_state, policy::Unit,
+    codec::save_state, units::Unit,
 };
 
 /// What becomes of `job`, now that a step under `policy` has `returned`; `random` is in `0.0..1.0`.

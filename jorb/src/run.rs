@@ -182,7 +182,7 @@ impl<W: Workflow> Run<W> {
     /// next. What is not given stays as it is; nothing given resets it to what the code says. Says what is changed of
     /// it now.
     pub fn tune(&mut self, name: &str, tuning: Tuning) -> Result<Tuning, Error> {
-        let name = target::<W>(name)?;
+        let name = target::<W>(name, tuning)?;
         self.reopen()?;
         let store = self.store.as_mut().ok_or(Error::Away)?;
         let mut all = self.header.tuned.clone();

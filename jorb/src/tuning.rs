@@ -135,12 +135,20 @@ pub(crate) fn tune(all: &mut Vec<(LimiterName, Tuning)>, name: &LimiterName, tun
     }
 }
 
-/// The state or the limiter of this name, as the store knows it.
-pub(crate) fn target<W: Workflow>(name: &str) -> Result<LimiterName, Error> {
+/// The state or the limiter of this name, as the store knows it, if it can be tuned so.
+pub(crate) fn target<W: Workflow>(name: &str, tuning: Tuning) -> Result<LimiterName, Error> {
     if let Some(state) = StateId::<W>::named(name).filter(|state| !state.spec().terminal()) {
         return Ok(state.name().into());
     }
-    let limiters = W::STATES.iter().flat_map(|state| state.limits);
-    let found = limiters.clone().find(|limiter| limiter.name == name || limiter.path == name);
-    found.map(|limiter| limiter.path.into()).ok_or_else(|| no_such_target::<W>(name))
+    let mut limiters = W::STATES.iter().flat_map(|state| state.limits);
+    let found = limiters.find(|limiter| limiter.name == name || limiter.path == name);
+    let limiter = found.ok_or_else(|| no_such_target::<W>(name))?;
+    if tuning.retries.is_some() || tuning.backoff.is_some() {
+        let users = W::STATES.iter().filter(|state| state.limits.iter().any(|of| of.path == limiter.path));
+        return Err(Error::NotOfLimiters {
+            limiter: limiter.name,
+            states: users.map(|state| state.name).collect(),
+        });
+    }
+    Ok(limiter.path.into())
 }

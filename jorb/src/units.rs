@@ -141,6 +141,38 @@ const fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     None
 }
 
+/// A duration in the largest unit that holds it as a whole number.
+pub(crate) struct Unit(pub(crate) Duration);
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let fits = |(size, _): &(u128, &str)| millis > 0 && millis.is_multiple_of(*size);
+        let (size, unit) = units.into_iter().find(fits).unwrap_or((1, "ms"));
+        write!(f, "{}{unit}", millis / size)
+    }
+}
+
+/// In JSON, a type is the text that it prints and is read from.
+macro_rules! text_in_json {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use text_in_json;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -278,6 +278,8 @@ async fn the_run_remembers_until_it_is_reset() {
             "there is no state with a handler, and no limiter, of the name `Pol`; did you mean `Pool`?"
         );
         assert!(matches!(handle.tune_named("Done", rate("1/s")), Err(Error::NoSuchTarget(_))));
+        let e = handle.tune_named("Pool", Tuning::new().retries(3)).unwrap_err();
+        assert_eq!(e.to_string(), "`Pool` is a limiter: retries and backoff are of states; tune Pooled");
         let _ = processor.exec(&mut first).await.unwrap();
         lab.book().check_rate("Slow", 2, 500 * MS);
         drop(first);

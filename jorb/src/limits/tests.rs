@@ -6,7 +6,6 @@ use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
 use proptest::{
     collection::vec,
     prelude::{Strategy, any, proptest},
-    test_runner::{Config, RngAlgorithm, RngSeed},
 };
 
 use super::*;
@@ -188,7 +187,7 @@ impl User {
                 {
                     self.limiter.settle(self.now, *cost, actual);
                     *settled = actual;
-                    if self.limiter.is_slow() || self.limiter.owes(self.now) {
+                    if self.limiter.is_saved(self.now) {
                         self.saved = self.limiter.due(0);
                     }
                 }
@@ -221,7 +220,7 @@ impl User {
         take(&mut self.limiter, self.now, cost)?;
         self.reopened = false;
         assert!(self.now >= self.paused, "a start in a pause");
-        if cost > 0 && (self.limiter.is_slow() || self.limiter.owes(self.now)) {
+        if cost > 0 && self.limiter.is_saved(self.now) {
             let mut taken = self.now;
             for took in saving {
                 self.saved = self.limiter.due(LEAD);
@@ -286,14 +285,7 @@ fn rate() -> impl Strategy<Value = Rate> {
 }
 
 proptest! {
-    #![proptest_config(Config {
-        cases: 20_000,
-        rng_algorithm: RngAlgorithm::XorShift,
-        rng_seed: RngSeed::Fixed(0),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    })]
+    #![proptest_config(crate::repeatable::cases(20_000))]
 
     #[test]
     fn no_window_has_more_starts_than_allowed_and_nobody_starves(

@@ -173,7 +173,7 @@ impl<W: Workflow> Handle<W> {
 
     /// As [`Handle::tune`], for the name of a state or a limiter that a person gives; nothing given resets it.
     pub fn tune_named(&self, name: &str, tuning: Tuning) -> Result<(), Error> {
-        self.set_tuned(target::<W>(name)?, tuning);
+        self.set_tuned(target::<W>(name, tuning)?, tuning);
         Ok(())
     }
 

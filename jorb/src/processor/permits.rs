@@ -210,8 +210,7 @@ impl Permits {
         }
     }
 
-    /// It took `actual` of one of its limiters. Gives what is to be saved for that; nothing if it does not have that
-    /// limiter.
+    /// It took `actual` of one of its limiters: this one, if it has it.
     pub(super) fn settle(
         &mut self,
         state: usize,
@@ -219,13 +218,18 @@ impl Permits {
         path: &str,
         actual: u32,
         now: u64,
-    ) -> Option<Vec<(LimiterName, Timestamp)>> {
+    ) -> Option<usize> {
         let Permits { limiters, of } = self;
         let (limiter, at) = of[state].iter().find(|(limiter, _)| limiters[*limiter].name == path)?;
-        let Limiter { gate, name, .. } = &mut limiters[*limiter];
-        gate.settle(now, cost(demand, *at), actual);
-        let due = gate.bucket().filter(|bucket| bucket.is_slow() || bucket.owes(now)).and_then(|b| b.due(0));
-        Some(due.map(|due| (name.clone(), due)).into_iter().collect())
+        limiters[*limiter].gate.settle(now, cost(demand, *at), actual);
+        Some(*limiter)
+    }
+
+    /// What is to be saved of a limiter at once, if anything is.
+    pub(super) fn unsaved(&self, limiter: usize, now: u64) -> Option<(LimiterName, Timestamp)> {
+        let Limiter { gate, name, .. } = &self.limiters[limiter];
+        let bucket = gate.bucket().filter(|bucket| bucket.is_saved(now))?;
+        Some((name.clone(), bucket.due(0)?))
     }
 
     /// A step that started then moved on, or was throttled.
@@ -253,8 +257,7 @@ impl Permits {
     /// Limiters that are to be saved before a step starts that took this.
     pub(super) fn to_save(&self, state: usize, demand: &Demand, now: u64) -> Vec<usize> {
         let of = self.of[state].iter().filter(|(_, at)| cost(demand, *at) > 0).map(|(limiter, _)| *limiter);
-        let saved = |bucket: &Bucket| bucket.is_slow() || bucket.owes(now);
-        of.filter(|limiter| self.limiters[*limiter].gate.bucket().is_some_and(saved)).collect()
+        of.filter(|limiter| self.limiters[*limiter].gate.bucket().is_some_and(|b| b.is_saved(now))).collect()
     }
 
     /// What is to be saved of them, as if the step started `lead` from now. Until it starts they are shut.

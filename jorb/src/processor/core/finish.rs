@@ -141,14 +141,14 @@ impl<W: Workflow> Inner<W> {
             self.permits.answered(state.index(), done.ended, started_at, throttled);
         }
         for (limiter, actual) in done.settled.iter().flat_map(|settled| settled.iter()) {
-            match self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended) {
-                Some(due) if due.is_empty() => {}
-                Some(due) => self.saves.push((due, None)),
-                None => {
-                    let state = state.name();
-                    tracing::warn!(state, limiter, "settled a limiter that its state does not name");
-                }
-            }
+            let settled = self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended);
+            let Some(settled) = settled else {
+                let state = state.name();
+                tracing::warn!(state, limiter, "settled a limiter that its state does not name");
+                continue;
+            };
+            let due = self.permits.unsaved(settled, done.ended);
+            self.saves.extend(due.map(|due| (vec![due], None)));
         }
         self.permits_changed(state, core);
     }

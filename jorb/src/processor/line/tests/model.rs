@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::{
     collection::vec,
     prelude::{Strategy, any, proptest},
-    test_runner::{Config, RngAlgorithm, RngSeed},
 };
 
 use super::{
@@ -305,14 +304,7 @@ impl State {
 }
 
 proptest! {
-    #![proptest_config(Config {
-        cases: 20_000,
-        rng_algorithm: RngAlgorithm::XorShift,
-        rng_seed: RngSeed::Fixed(0),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..Config::default()
-    })]
+    #![proptest_config(crate::repeatable::cases(20_000))]
 
     #[test]
     fn jobs_start_once_and_in_order(
