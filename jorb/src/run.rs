@@ -9,7 +9,7 @@ use crate::{
     Workflow,
     reduce::Target,
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
-    tuning::{target, tune, tuning_of},
+    tuning::{limiter, target, tune, tuning_of},
 };
 
 mod check;
@@ -195,7 +195,8 @@ impl<W: Workflow> Run<W> {
     /// What is changed of states, and of limiters that states share.
     #[must_use]
     pub fn tuned(&self) -> Vec<(&str, Tuning)> {
-        self.header.tuned.iter().map(|(name, tuning)| (&**name, *tuning)).collect()
+        let shown = |name| limiter::<W>(name).map_or(name, |limiter| limiter.name);
+        self.header.tuned.iter().map(|(name, tuning)| (shown(name), *tuning)).collect()
     }
 
     /// Ends the use of the run and leaves its file in its best shape. Without it nothing is lost either.

@@ -3,7 +3,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Backoff, Error, Policy, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName};
+use crate::{
+    Backoff, Error, LimiterSpec, Policy, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName,
+};
 
 /// What an operator changes of a state, or of a limiter that states share: in the place of what the code says, until it is
 /// reset. The run remembers it.
@@ -133,6 +135,11 @@ pub(crate) fn tune(all: &mut Vec<(LimiterName, Tuning)>, name: &LimiterName, tun
     if !tuning.is_none() {
         all.push((name.clone(), tuning.sound().or(before)));
     }
+}
+
+/// A limiter of the program, by its name in the store.
+pub(crate) fn limiter<W: Workflow>(path: &str) -> Option<&'static LimiterSpec> {
+    W::STATES.iter().flat_map(|state| state.limits).find(|limiter| limiter.path == path)
 }
 
 /// The state or the limiter of this name, as the store knows it, if it can be tuned so.

@@ -285,6 +285,11 @@ fn limits_are_tuned_and_reset_on_the_file() {
     place.err(0, &["tune", "Fetch", "--concurrency", "9"]);
     assert!(place.out(0, &["status"]).contains("tuned: Fetch: rate 5/s, concurrency 9\n"));
     assert_eq!(place.status()["tuned"], json!({"Fetch": {"rate": "5/s", "concurrency": 9}}));
+    let status = place.status();
+    for (state, jobs) in status["states"].as_object().unwrap() {
+        let counts = ["ready", "parked", "ended"].map(|of| status["by_status"][state][of].as_u64().unwrap());
+        assert_eq!(jobs.as_u64(), Some(counts.iter().sum()), "{status}");
+    }
     assert!(place.err(1, &["tune", "Fetch"]).contains("nothing is to be changed"));
     assert!(place.err(1, &["tune", "Fetsch", "--reset"]).contains("did you mean `Fetch`?"));
     assert!(place.err(2, &["tune", "Fetch", "--rate", "5"]).contains("invalid rate"));

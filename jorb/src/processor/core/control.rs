@@ -4,7 +4,7 @@ use crate::{
     Error, LimiterSpec, Policy, StateId, Status, Tuning, Workflow,
     processor::summary::{Ending, Overview, StateOverview, Tuned},
     store::{Header, LimiterName},
-    tuning::{tune, tuned, tuning_of},
+    tuning::{limiter, tune, tuned, tuning_of},
 };
 
 impl<W: Workflow> Core<W> {
@@ -159,8 +159,7 @@ impl<W: Workflow> Inner<W> {
     fn tuned(&self) -> Vec<Tuned> {
         let tuned = |(name, current): &(LimiterName, Tuning)| {
             let state = StateId::<W>::named(name).and_then(|state| self.policies[state.index()].as_ref());
-            let limiter =
-                W::STATES.iter().flat_map(|state| state.limits).find(|limiter| limiter.path == *name);
+            let limiter = limiter::<W>(name);
             let configured = match (state, limiter) {
                 (Some(policy), _) => {
                     let Policy { rate, burst, concurrency, retries, backoff, .. } = *policy;
