@@ -202,16 +202,16 @@ fn limited(limits: &[syn::Path]) -> TokenStream {
     // Both ask for the same, so that what is no limiter is one error.
     let of = |limiter: &syn::Path, what: TokenStream| {
         let span = limiter.span();
-        let (open, close) = (point_at(span, quote!(<)), point_at(span, quote!(as ::jorb::Weighted<Self>>)));
+        let (open, close) = (point_at(span, quote!(<)), point_at(span, quote!(as ::jorb::Takes<Self>>)));
         quote!(#open #limiter #close::#what)
     };
     let spec = |limiter: &syn::Path| of(limiter, quote!(LIMITER));
-    let cost = |limiter: &syn::Path| of(limiter, quote!(cost(self, job)));
-    let (specs, costs) = (limits.iter().map(spec), limits.iter().map(cost));
+    let demand = |limiter: &syn::Path| of(limiter, quote!(demand(self, job)));
+    let (specs, demands) = (limits.iter().map(spec), limits.iter().map(demand));
     quote! {
         const LIMITS: &'static [::jorb::LimiterSpec] = &[#(#specs),*];
         fn demand(&self, job: &<<Self as ::jorb::State>::Workflow as ::jorb::Workflow>::Job) -> ::jorb::Demand {
-            ::jorb::__private::demand([#(#costs),*])
+            ::jorb::__private::demand(<Self as ::jorb::Handler>::LIMITS, [#(#demands),*])
         }
     }
 }

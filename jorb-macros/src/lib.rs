@@ -109,6 +109,7 @@ pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `burst` | `u32`, at least 1; with `rate` only | starts that may follow each other at once after a quiet time | what 5 ms of the rate are, at least 1 |
 /// | `concurrency` | `usize`, at least 1 | steps in flight at once, of all states together | no limit |
 /// | `weighted` | none; with `rate` only | a step costs what `Weighted` says | each costs 1 |
+/// | `keyed` | none | all of it holds for each key that `Keyed` gives: for each host, tenant or model | one for all |
 #[proc_macro_attribute]
 pub fn limiter(args: TokenStream, item: TokenStream) -> TokenStream {
     limiter::limiter(args.into(), &item.into()).into()

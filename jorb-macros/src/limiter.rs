@@ -16,8 +16,8 @@ pub(crate) fn limiter(args: TokenStream, item: &TokenStream) -> TokenStream {
     });
     let implementation = match parsed {
         Ok(input) => {
-            let args::LimiterArgs { spec, weighted } = args::limiter(args, &mut errors);
-            Some(implement(&input, &spec, weighted))
+            let args = args::limiter(args, &mut errors);
+            Some(implement(&input, &args))
         }
         Err(e) => {
             errors.push(if e.to_string().starts_with("expected one of") {
@@ -40,7 +40,8 @@ pub(crate) fn limiter(args: TokenStream, item: &TokenStream) -> TokenStream {
 
 const SHAPE: &str = "`#[limiter(..)]` belongs on a struct without fields: `struct GitHub;`";
 
-fn implement(input: &DeriveInput, spec: &TokenStream, weighted: bool) -> TokenStream {
+fn implement(input: &DeriveInput, args: &args::LimiterArgs) -> TokenStream {
+    let args::LimiterArgs { spec, weighted, keyed } = args;
     let DeriveInput { ident, attrs, .. } = input;
     let cfg = crate::attrs::pick(attrs, &["cfg"]);
     let name = ident.to_string();
@@ -58,6 +59,17 @@ fn implement(input: &DeriveInput, spec: &TokenStream, weighted: bool) -> TokenSt
             }
         }
     });
+    // And whoever declares it `keyed` says which key they have.
+    let none = (!keyed).then(|| {
+        quote! {
+            #(#cfg)*
+            impl<S: ::jorb::State> ::jorb::Keyed<S> for #ident {
+                fn key(_: &S, _: &<S::Workflow as ::jorb::Workflow>::Job) -> ::jorb::__private::String {
+                    ::jorb::__private::String::new()
+                }
+            }
+        }
+    });
     quote! {
         #(#cfg)*
         #head ::jorb::Limiter for #ident {
@@ -67,6 +79,19 @@ fn implement(input: &DeriveInput, spec: &TokenStream, weighted: bool) -> TokenSt
             )#spec;
         }
         #one
+        #none
+        #(#cfg)*
+        impl<S: ::jorb::State> ::jorb::Takes<S> for #ident
+        where
+            #ident: ::jorb::Weighted<S> + ::jorb::Keyed<S>,
+        {
+            fn demand(
+                state: &S,
+                job: &<S::Workflow as ::jorb::Workflow>::Job,
+            ) -> (u32, ::jorb::__private::String) {
+                (<Self as ::jorb::Weighted<S>>::cost(state, job), <Self as ::jorb::Keyed<S>>::key(state, job))
+            }
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Snapshot<W: Workflow> {
     pub data: Saved<W>,
     /// The job context.
     pub context: Saved<W::Job>,
+    /// Of ready jobs of a state, those of a higher priority start first.
+    pub priority: i8,
     /// How it stands.
     pub status: Status,
     /// When the next step may start; of a job that does not move, since when.

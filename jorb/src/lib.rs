@@ -133,7 +133,7 @@ pub use error::{Error, UnknownState};
 pub use failed::{AfterFailure, Failed};
 pub use graph::Graph;
 pub use job::{JobId, Snapshot, StateId, Status};
-pub use limiter::{Demand, Limiter, LimiterSpec, Weighted};
+pub use limiter::{Demand, Keyed, Limiter, LimiterSpec, Takes, Weighted};
 pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Adaptive, Backoff, Policy, Rate, RetryIf};
@@ -222,10 +222,11 @@ pub mod __private {
         names.first().copied()
     }
 
-    /// What a step takes of each of its limiters.
+    /// What a step takes of each of its limiters, and for which keys.
     #[must_use]
-    pub fn demand<const N: usize>(costs: [u32; N]) -> Demand {
-        Demand::of(&costs)
+    pub fn demand<const N: usize>(limiters: &[LimiterSpec], demands: [(u32, String); N]) -> Demand {
+        let costs = demands.each_ref().map(|(cost, _)| *cost);
+        Demand::of(&costs).with_keys(limiters, &demands.map(|(_, key)| key))
     }
 
     /// Asks for what the enum must be.

@@ -1,4 +1,6 @@
 //! Limiters that states share.
+use std::sync::Arc;
+
 use crate::{Adaptive, Rate, State, Workflow};
 
 /// A limit that states share: put [`#[limiter(..)]`](macro@crate::limiter) on a struct without fields.
@@ -51,18 +53,73 @@ pub trait Limiter: 'static {
 /// # assert_eq!(Tokens::cost(&chat::Prompt { max_tokens: 100 }, &"abcdefgh".into()), 102);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot limit steps of `{S}`",
-    label = "no limiter, or one that is `weighted` and does not say what a step of `{S}` costs",
-    note = "a limiter is declared: `#[limiter(rate = \"10/s\")] struct {Self};`",
-    note = "of a `weighted` one, `impl Weighted<{S}> for {Self}` says what a step costs"
+    message = "`{Self}` does not say what a step of `{S}` costs",
+    label = "this limiter is `weighted`",
+    note = "write `impl Weighted<{S}> for {Self}`"
 )]
 pub trait Weighted<S: State>: Limiter {
-    /// The limiter, as the macro asks for it.
-    #[doc(hidden)]
-    const LIMITER: LimiterSpec = Self::SPEC;
     /// How many permits a step takes. One that costs more than the burst starts when nothing is taken, and the next one
     /// waits until that is paid off; one that costs nothing waits for nobody.
     fn cost(state: &S, job: &<S::Workflow as Workflow>::Job) -> u32;
+}
+
+/// For which host, tenant or model a step takes of a limiter that is `keyed`: each key has a rate and a pool of its own.
+///
+/// Jobs of one key are served first come, first served; those of other keys never wait for them. A pause
+/// ([`Fault::throttled`](crate::Fault::throttled)) is one of the key alone. It is asked before the step waits, so it must be a
+/// pure function of the state and the job context. An empty key stands for none: such a step takes nothing of the limiter.
+///
+/// ```
+/// use jorb::{Keyed, Limiter, prelude::*};
+///
+/// #[workflow(job = String)]
+/// #[derive(Debug, Clone)]
+/// enum Crawl {
+///     #[state(initial, next(Done))]
+///     Fetch,
+///     #[state(terminal)]
+///     Done,
+/// }
+///
+/// /// No host sees more than this of us.
+/// #[limiter(rate = "1/s", concurrency = 2, keyed)]
+/// struct Host;
+///
+/// impl Keyed<crawl::Fetch> for Host {
+///     fn key(_: &crawl::Fetch, url: &String) -> String {
+///         url.split('/').nth(2).unwrap_or_default().to_owned()
+///     }
+/// }
+///
+/// #[state(concurrency = 64, limits(Host))]
+/// async fn fetch(_: crawl::Fetch, cx: &mut Cx<Crawl>) -> Outcome<crawl::Fetch> {
+///     Ok(Next::to(crawl::Done))
+/// }
+/// # assert_eq!(Host::key(&crawl::Fetch, &"https://example.org/a".into()), "example.org");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which key a step of `{S}` has",
+    label = "this limiter is `keyed`",
+    note = "write `impl Keyed<{S}> for {Self}`"
+)]
+pub trait Keyed<S: State>: Limiter {
+    /// The key. What has the same one shares the limit.
+    fn key(state: &S, job: &<S::Workflow as Workflow>::Job) -> String;
+}
+
+/// A limiter of which steps of `S` can take, as `limits(..)` asks for it. Implemented by [`#[limiter]`](macro@crate::limiter).
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot limit steps of `{S}`",
+    label = "no limiter, or one that is `weighted` or `keyed` and does not say how a step of `{S}` counts",
+    note = "a limiter is declared: `#[limiter(rate = \"10/s\")] struct {Self};`",
+    note = "of a `weighted` one, `impl Weighted<{S}> for {Self}` says what a step costs; of a `keyed` one, `impl Keyed<{S}> for {Self}` says which key it has"
+)]
+pub trait Takes<S: State>: Limiter {
+    /// What it allows.
+    const LIMITER: LimiterSpec = Self::SPEC;
+    /// What a step costs, and its key.
+    fn demand(state: &S, job: &<S::Workflow as Workflow>::Job) -> (u32, String);
 }
 
 /// What a [`Limiter`] allows.
@@ -83,6 +140,8 @@ pub struct LimiterSpec {
     pub concurrency: Option<usize>,
     /// Steps cost what [`Weighted`] says, and not 1.
     pub weighted: bool,
+    /// All of it holds for each key that [`Keyed`] gives.
+    pub keyed: bool,
 }
 
 impl LimiterSpec {
@@ -97,6 +156,7 @@ impl LimiterSpec {
             adaptive: None,
             concurrency: None,
             weighted: false,
+            keyed: false,
         }
     }
     /// Start no more than this.
@@ -124,6 +184,11 @@ impl LimiterSpec {
     pub const fn weighted(self) -> Self {
         LimiterSpec { weighted: true, ..self }
     }
+    /// Ask which key a step has.
+    #[must_use]
+    pub const fn keyed(self) -> Self {
+        LimiterSpec { keyed: true, ..self }
+    }
 }
 
 /// What a step takes of the limiters of its state.
@@ -131,21 +196,49 @@ impl LimiterSpec {
 pub struct Demand {
     /// Nothing in nearly all states: 1 of each.
     costs: Option<Box<[u32]>>,
+    /// Of the limiters that are keyed, as it is stored: the key if there is one such limiter, or a JSON list of all.
+    pub(crate) key: Option<Arc<str>>,
 }
 
 impl Demand {
     /// 1 of each.
-    pub const ONE: Demand = Demand { costs: None };
+    pub const ONE: Demand = Demand { costs: None, key: None };
 
     /// Of each limiter, in the order in which the state names them; 1 where it ends.
     #[must_use]
     pub fn of(costs: &[u32]) -> Self {
         let ones = costs.iter().all(|cost| *cost == 1);
-        Demand { costs: (!ones).then(|| costs.into()) }
+        Demand { costs: (!ones).then(|| costs.into()), key: None }
+    }
+
+    /// For these keys; empty ones stand for none, also of limiters that have none.
+    #[must_use]
+    pub fn with_keys(self, limiters: &[LimiterSpec], keys: &[String]) -> Self {
+        let mut keyed = limiters.iter().zip(keys).filter(|(limiter, _)| limiter.keyed).map(|(_, key)| key);
+        let key = match (keyed.next(), keyed.next()) {
+            (Some(key), None) => Some(key.as_str().into()).filter(|_| !key.is_empty()),
+            (Some(_), Some(_)) if keys.iter().any(|key| !key.is_empty()) => {
+                serde_json::to_string(keys).ok().map(Into::into) // texts are JSON
+            }
+            _ => None,
+        };
+        Demand { key, ..self }
     }
 
     /// Of the limiter at this place.
     pub(crate) fn cost(&self, at: usize) -> u32 {
         self.costs.as_ref().and_then(|costs| costs.get(at)).copied().unwrap_or(1)
+    }
+}
+
+/// The keys of all limiters of a state, out of what is stored; empty ones where there is none.
+pub(crate) fn keys(limiters: &[LimiterSpec], key: Option<&str>) -> Vec<String> {
+    let of = |limiter: &LimiterSpec| if limiter.keyed { key.unwrap_or_default() } else { "" };
+    let one = || limiters.iter().map(|limiter| of(limiter).to_owned()).collect();
+    match key {
+        Some(key) if limiters.iter().filter(|limiter| limiter.keyed).count() > 1 => {
+            serde_json::from_str(key).unwrap_or_else(|_| one())
+        }
+        _ => one(),
     }
 }

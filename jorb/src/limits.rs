@@ -255,7 +255,7 @@ impl Bucket {
     }
 
     /// Saved before each start.
-    fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         u128::from(self.interval) >= SLOW.as_nanos()
     }
 

@@ -34,6 +34,8 @@ pub struct NewJob<W: Workflow> {
     pub context: W::Job,
     /// At most one job of this key and state in a run.
     pub once: Option<String>,
+    /// As [`Kick::priority`]; of a kick without, its parent's.
+    pub priority: Option<i8>,
 }
 
 impl<S: State> Next<S> {
@@ -88,12 +90,13 @@ pub struct Kick<T: State> {
     state: T,
     context: <T::Workflow as Workflow>::Job,
     once: Option<String>,
+    priority: Option<i8>,
 }
 
 impl<T: State> Kick<T> {
     /// A job in `state` with its own context.
     pub fn new(state: T, context: <T::Workflow as Workflow>::Job) -> Self {
-        Kick { state, context, once: None }
+        Kick { state, context, once: None, priority: None }
     }
 
     /// At most one job of this key and state in the whole run, whoever creates it; later ones are dropped.
@@ -101,11 +104,19 @@ impl<T: State> Kick<T> {
         self.once = Some(key.into());
         self
     }
+
+    /// Before other jobs of its states that are ready, or behind them: a higher one starts first, always, but that no job is
+    /// overtaken more than 64 times. Those of the same priority start first come, first served. It is 0, or, of a kick, that
+    /// of the parent, unless it is said here.
+    pub fn priority(mut self, priority: i8) -> Self {
+        self.priority = Some(priority);
+        self
+    }
 }
 
 impl<T: State> From<Kick<T>> for NewJob<T::Workflow> {
-    fn from(Kick { state, context, once }: Kick<T>) -> Self {
-        NewJob { state: state.into(), context, once }
+    fn from(Kick { state, context, once, priority }: Kick<T>) -> Self {
+        NewJob { state: state.into(), context, once, priority }
     }
 }
 

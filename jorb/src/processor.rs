@@ -19,6 +19,7 @@ mod line;
 mod listener;
 mod panic;
 mod permits;
+mod queue;
 mod random;
 mod signals;
 mod slot;
@@ -40,7 +41,7 @@ use self::{
     writer::{on_disk, write},
 };
 use crate::{
-    Clock, Error, Run, Workflow,
+    Clock, Error, Run, StateId, Status, Workflow,
     store::{Batch, BoxStore},
 };
 
@@ -190,12 +191,17 @@ impl<W: Workflow> Processor<W> {
                 if let Some(batch) = dirty {
                     store.commit(&batch)?;
                 }
-                Ok(store.moving()?.into_iter().map(Waiting::read).collect())
+                let moving: Vec<_> = store.moving()?.into_iter().map(Waiting::read).collect();
+                let mut lanes = Vec::new();
+                for state in StateId::all().filter(|state: &StateId<W>| !state.spec().terminal()) {
+                    lanes.push((state, store.lanes(state, Status::Ready, None, usize::MAX)?));
+                }
+                Ok((moving, lanes))
             }
         })
         .await;
-        let moving: Vec<_> = match opened {
-            Ok(moving) => moving,
+        let (moving, lanes) = match opened {
+            Ok(opened) => opened,
             Err(e) => {
                 run.put_back(store, header);
                 return Err(e);
@@ -214,7 +220,7 @@ impl<W: Workflow> Processor<W> {
             blocking: Arc::new(Semaphore::new(BLOCKING)),
         });
         let _open = self.desk.open(&shared);
-        shared.core.resume(moving);
+        shared.core.resume(moving, lanes);
         let eager = lock(&self.audience).begin();
         self.tell(&shared);
 

@@ -180,6 +180,8 @@ pub struct Kicked<W: Workflow> {
     pub context: Saved<W::Job>,
     /// At most one job of this key and state in a run.
     pub once: Option<String>,
+    /// Its parent's, if there is none.
+    pub priority: Option<i8>,
 }
 
 /// What follows from a step besides the new snapshot; what went wrong and the move are written with it.

@@ -272,11 +272,11 @@ impl<W: Workflow> Seeds<'_, W> {
     fn commit(&mut self) -> Result<(), Error> {
         let dropped: HashSet<JobId> = self.store.commit(&self.batch)?.into_iter().collect();
         let header = &mut *self.header;
-        for Record { job, .. } in self.batch.added.iter().map(|new| &new.record) {
+        for Record { job, placed, .. } in self.batch.added.iter().map(|new| &new.record) {
             header.fresh.end = job.id.0 + 1;
             if !dropped.contains(&job.id) {
                 header.counts.add(job.state, job.status, 1);
-                header.fresh.by_state[job.state.index()] += u64::from(job.status == Status::Ready);
+                header.fresh.by_state[job.state.index()] += u64::from(!placed);
             }
         }
         header.next = self.batch.next;
@@ -310,6 +310,7 @@ fn new_job<W: Workflow>(
         began: None,
         errors: 0,
         kicked: 0,
+        priority: job.priority.unwrap_or(0),
         status: if to.state.spec().terminal() { Status::Ended } else { Status::Ready },
         state: to.state,
         data: to.data,
@@ -318,7 +319,9 @@ fn new_job<W: Workflow>(
         delay: Duration::ZERO,
     };
     let record = Record {
-        placed: job_snapshot.status == Status::Ended,
+        // Fresh jobs are read in the order of their numbers, and those of another priority are not in it.
+        placed: job_snapshot.status == Status::Ended || job_snapshot.priority != 0,
+        key: None,
         job: job_snapshot,
         seq: next.seq,
         last_line: None,

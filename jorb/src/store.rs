@@ -30,8 +30,9 @@ mod story;
 mod table;
 mod transfer;
 
-pub use batch::{Batch, Change, New, OnceKey, Record, Restored, Standing, Turn};
+pub use batch::{Batch, Change, Lane, New, OnceKey, Record, Restored, Standing, Turn};
 pub use header::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding};
+pub(crate) use header::{key_name, named_key};
 pub use json::JsonStore;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
@@ -75,14 +76,23 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn page(&mut self, from: JobId, most: usize) -> Result<Vec<Record<W>>, Error>;
     /// All jobs that were moving when the run was last open.
     fn moving(&mut self) -> Result<Vec<Record<W>>, Error>;
-    /// At most `most` placed jobs of this state and status, in order, after `after`.
+    /// At most `most` placed jobs of this state, status and lane, in order, after `after`.
     fn line(
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error>;
+    /// The lanes in which placed jobs of this state and status stand, in order, after `after`; at most `most`.
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error>;
     /// One job.
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error>;
     /// The `n`th kick of a job, if it was made.

@@ -148,8 +148,8 @@ impl StateSpec {
     }
 
     /// What a step takes of its limiters is to be asked.
-    pub(crate) fn is_weighted(&self) -> bool {
-        self.limits.iter().any(|limiter| limiter.weighted)
+    pub(crate) fn demands(&self) -> bool {
+        self.limits.iter().any(|limiter| limiter.weighted || limiter.keyed)
     }
 
     /// Has this name, or used to have it.

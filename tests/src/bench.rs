@@ -125,7 +125,7 @@ pub fn overall(form: Form, text: &str) -> Saved<String> {
 /// What a record says, the same for all stores.
 #[must_use]
 pub fn tell_record(record: &Record<Flow>) -> String {
-    let Record { job, seq, placed, last_line, last_error } = record;
+    let Record { job, seq, placed, key, last_line, last_error } = record;
     let state = match &job.data {
         Saved::Value(state) => (**state).clone(),
         Saved::Json(text) => Flow::load(job.state.name(), Some(text)).unwrap().unwrap(),
@@ -139,7 +139,7 @@ pub fn tell_record(record: &Record<Flow>) -> String {
     assert_eq!(state.name(), job.state.name());
     format!(
         "{} {:?} {state:?} {} step {} attempt {} since {:?} errors {} kicked {} {note:?} at {}+{:?} seq {seq} \
-         placed {placed} {last_line:?} {last_error:?}",
+         placed {placed} {key:?} {last_line:?} {last_error:?}",
         job.id,
         job.parent,
         job.status,
@@ -172,7 +172,7 @@ pub fn line(store: &mut dyn Store<Flow>, state: StateId<Flow>, status: Status) -
     let mut jobs: Vec<Record<Flow>> = Vec::new();
     loop {
         let after = jobs.last().map(Record::turn);
-        let page = store.line(state, status, after, 2).unwrap();
+        let page = store.line(state, status, &jorb::store::Lane::FIRST, after, 2).unwrap();
         if page.is_empty() {
             return jobs;
         }

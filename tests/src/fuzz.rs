@@ -49,7 +49,7 @@ fn check(store: &mut dyn Store<Flow>, header: &Header<Flow>) -> String {
     assert_eq!(counts, header.counts);
     for state in StateId::<Flow>::all() {
         for status in Status::ALL {
-            let line = store.line(state, status, None, usize::MAX).unwrap();
+            let line = store.line(state, status, &jorb::store::Lane::FIRST, None, usize::MAX).unwrap();
             let turns: Vec<_> = line.iter().map(jorb::store::Record::turn).collect();
             assert!(turns.is_sorted());
             assert!(line.len() as u64 <= counts.get(state, status));

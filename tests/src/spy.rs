@@ -11,7 +11,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store, Workflow,
-    store::{Access, Batch, BoxStore, Header, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, BoxStore, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 /// Sees every commit.
@@ -183,13 +183,24 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        let rows = self.inner().line(state, status, after, most)?;
+        let rows = self.inner().line(state, status, lane, after, most)?;
         std::thread::sleep(self.slow);
         self.count(rows.len());
         Ok(rows)
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        self.inner().lanes(state, status, after, most)
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {

@@ -147,7 +147,7 @@ async fn what_was_learned_is_used_at_the_next_start_after_a_stop_and_after_a_cra
             drive(&mut first, &service, START, 20).await;
         }
         drop(first);
-        let learned: Vec<(_, Learned)> = store.header().learned;
+        let learned: Vec<(_, Learned)> = store.header().learned.into_iter().collect();
         assert!(
             learned.iter().any(|(name, learned)| name.ends_with("::Hidden") && learned.rate > 200.0),
             "{learned:?}"

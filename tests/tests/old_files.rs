@@ -25,7 +25,7 @@ enum Writer {
     Today,
 }
 
-const FORMATS: [u32; 1] = [1];
+const FORMATS: [u32; 2] = [1, 2];
 
 /// Every kind of run by everybody who wrote one.
 fn each() -> impl Iterator<Item = (TempDir, Kind, Far)> {
@@ -176,7 +176,7 @@ fn a_run_that_was_killed_is_read_as_it_was_written() {
 fn a_run_that_is_opened_to_be_driven_is_of_todays_format() {
     for (folder, kind, far) in each() {
         drop(Run::<Parcels>::open(kind.at(folder.path())).unwrap());
-        assert_eq!(format(kind, folder.path()), 2, "{kind:?} {far:?}");
+        assert_eq!(format(kind, folder.path()), 3, "{kind:?} {far:?}");
         let run = Run::<Parcels>::read(kind.at(folder.path())).unwrap();
         assert!(run.is_seeded(), "{kind:?} {far:?}");
     }

@@ -60,6 +60,7 @@ fn job(attempt: u32) -> Snapshot<Crawl> {
         state: state("Fetch"),
         data: Saved::Nothing,
         context: json("before"),
+        priority: 0,
         status: Status::Ready,
         ready_at: Timestamp(0),
         delay: Duration::ZERO,
@@ -270,7 +271,12 @@ fn effects_say_what_happened() {
 
 #[test]
 fn kicks_count_on_from_the_last() {
-    let kick = |once: &str| Kicked { to: target("Fetch"), context: json(once), once: Some(once.into()) };
+    let kick = |once: &str| Kicked {
+        to: target("Fetch"),
+        context: json(once),
+        once: Some(once.into()),
+        priority: None,
+    };
     let kicks = vec![kick("a"), kick("b")];
     let step = Moved { to: target("Parse"), after: Duration::ZERO, kicks, context: json("after") };
     let Reduced { job, effects, kicks, .. } =

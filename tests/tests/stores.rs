@@ -278,7 +278,7 @@ fn what_is_not_there_is_not_found(kind: Kind) {
     assert!(store.moving().unwrap().is_empty());
     assert!(store.page(JobId(0), 10).unwrap().is_empty());
     for state in StateId::all() {
-        assert!(store.line(state, Status::Ready, None, 10).unwrap().is_empty());
+        assert!(store.line(state, Status::Ready, &jorb::store::Lane::FIRST, None, 10).unwrap().is_empty());
     }
     assert_eq!(Flow::STATES.len(), 4);
 }

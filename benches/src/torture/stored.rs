@@ -7,7 +7,7 @@ use std::{
 
 use jorb::{
     Error, JobId, Saved, SqliteStore, StateId, Status,
-    store::{Access, Header, Record, Seeding, Store, Story},
+    store::{Access, Header, Lane, Record, Seeding, Store, Story},
 };
 
 use super::walk::{Position, Walk, Walker};
@@ -158,7 +158,7 @@ fn books(
             expect(&format!("{status} in {state:?}"), header.counts.get(state, status), there);
             let placed: BTreeSet<JobId> =
                 records.iter().filter(of).filter(|r| r.placed).map(|r| r.job.id).collect();
-            let line = store.line(state, status, None, usize::MAX)?;
+            let line = store.line(state, status, &Lane::FIRST, None, usize::MAX)?;
             let line: BTreeSet<JobId> = line.iter().map(|record| record.job.id).collect();
             expect(&format!("{status}, placed in {state:?}"), line.len() as u64, placed.len() as u64);
             expect("placed ones that differ", 0, line.symmetric_difference(&placed).count() as u64);

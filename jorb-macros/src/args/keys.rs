@@ -38,7 +38,7 @@ impl Place<'_> {
                 "timeout",
                 "limits",
             ],
-            Place::Limiter => &["rate", "burst", "concurrency", "weighted"],
+            Place::Limiter => &["rate", "burst", "concurrency", "weighted", "keyed"],
         }
     }
 

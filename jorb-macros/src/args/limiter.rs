@@ -15,17 +15,19 @@ pub(crate) struct LimiterArgs {
     /// Already printed as Rust.
     pub(crate) spec: TokenStream,
     pub(crate) weighted: bool,
+    pub(crate) keyed: bool,
 }
 
 pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
     let mut keys = Keys::new(Place::Limiter);
     let mut spec = TokenStream::new();
-    let mut weighted = false;
+    let (mut weighted, mut keyed) = (false, false);
     let before = errors.len();
     keys.each(tokens, errors, |key, meta| {
         let name = Ident::new(key, Span::call_site());
-        if key == "weighted" {
-            weighted = mark(meta)?;
+        if key == "weighted" || key == "keyed" {
+            let marked = mark(meta)?;
+            (weighted, keyed) = if key == "keyed" { (weighted, marked) } else { (marked, keyed) };
             spec.extend(quote!(.#name()));
             return Ok(());
         }
@@ -49,7 +51,7 @@ pub(crate) fn limiter(tokens: TokenStream, errors: &mut Errors) -> LimiterArgs {
             "this limits nothing: give a `rate`, a `concurrency` or both, like `#[limiter(rate = \"10/s\")]`",
         ));
     }
-    LimiterArgs { spec, weighted }
+    LimiterArgs { spec, weighted, keyed }
 }
 
 /// `(GitHub, limits::Tokens)`

@@ -7,12 +7,13 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Line, Waiting};
-use super::permits::Permits;
+use super::line::Waiting;
+use super::permits::{Permits, Who};
+use super::queue::Queue;
 use super::summary::Ending;
 use crate::{
     Clock, Error, Form, JobId, Policy, StateId, Status, Timestamp, Tuning, Workflow,
-    store::{Change, Fresh, Header, LimiterName, Numbers},
+    store::{Change, Fresh, Header, Lane, LimiterName, Numbers},
     tuning::tuned,
 };
 
@@ -20,7 +21,7 @@ use self::commit::Followers;
 pub(super) use self::{
     commit::Work,
     finish::Done,
-    read::{Load, Loaded},
+    read::{Load, Loaded, LoadedPage},
     start::{Permit, Pull},
 };
 
@@ -60,7 +61,7 @@ pub(super) struct Core<W: Workflow> {
 }
 
 struct Inner<W: Workflow> {
-    lines: Vec<Line<W>>,
+    queues: Vec<Queue<W>>,
     /// Of each state: what the code says, and the same with what an operator has changed.
     policies: Vec<Option<Policy>>,
     current: Vec<Option<Policy>>,
@@ -163,15 +164,15 @@ impl<W: Workflow> Core<W> {
         let now = clock.nanos();
         let unit = bounds.window.unwrap_or(WINDOW);
         let current = tuned::<W>(&header.tuned, policies);
-        let line = |(state, policy): (StateId<W>, &Option<Policy>)| {
+        let queue = |(state, policy): (StateId<W>, &Option<Policy>)| {
             let slots = policy.map_or(0, |policy| policy.concurrency);
             let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
-            let beyond = header.counts.get(state, Status::Ready);
-            Line::new(beyond, window, WIDE * unit, header.held.contains(&state))
+            let fresh = header.fresh.by_state[state.index()] > 0;
+            Queue::new(window, WIDE * unit, header.held.contains(&state), fresh)
         };
         let states = W::STATES.len();
         let inner = Inner {
-            lines: StateId::all().zip(&current).map(line).collect(),
+            queues: StateId::all().zip(&current).map(queue).collect(),
             policies: policies.into(),
             current,
             alive: vec![0; states],
@@ -226,12 +227,20 @@ impl<W: Workflow> Core<W> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Jobs that were moving when the run was last open.
-    pub(super) fn resume(&self, jobs: Vec<Waiting<W>>) {
+    /// Jobs that were moving when the run was last open, and the lanes in which others wait in the store.
+    pub(super) fn resume(&self, jobs: Vec<Waiting<W>>, lanes: Vec<(StateId<W>, Vec<Lane>)>) {
         let now = self.clock.nanos();
         let mut inner = self.lock();
-        for job in jobs {
-            inner.lines[job.record.job.state.index()].resume(job, now);
+        for (state, lanes) in lanes {
+            for lane in lanes {
+                inner.line(state, &lane, true, now);
+            }
+        }
+        for mut job in jobs {
+            job.record.key.clone_from(&job.at_hand.demand.key);
+            let state = job.record.job.state;
+            let at = inner.line(state, &job.record.lane(), false, now);
+            inner.queues[state.index()].resume(at, Waiting { since: now, ..job });
         }
         for state in StateId::<W>::all() {
             inner.ask(state, now, self);
@@ -248,16 +257,16 @@ impl<W: Workflow> Core<W> {
 
     /// When the timer has to look next.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        self.lock().lines.iter().filter_map(|line| line.wake_at).min()
+        self.lock().queues.iter().filter_map(|queue| queue.wake_at).min()
     }
 
     /// The timer's time has come.
     pub(super) fn tick(&self) {
         let now = self.clock.nanos();
         let mut inner = self.lock();
-        for (line, wake) in inner.lines.iter_mut().zip(&self.wake) {
-            if line.wake_at.is_some_and(|at| at <= now) {
-                line.wake_at = None;
+        for (queue, wake) in inner.queues.iter_mut().zip(&self.wake) {
+            if queue.wake_at.is_some_and(|at| at <= now) {
+                queue.wake_at = None;
                 wake.notify_one();
             }
         }
@@ -268,6 +277,27 @@ impl<W: Workflow> Inner<W> {
     /// How many slots a state is to have.
     fn slots(&self, state: usize) -> usize {
         self.current[state].as_ref().map_or(0, |policy| policy.concurrency)
+    }
+
+    /// The line of a lane.
+    fn line(&mut self, state: StateId<W>, lane: &Lane, stored: bool, now: u64) -> usize {
+        let Inner { queues, permits, .. } = self;
+        queues[state.index()].line(lane, stored, || permits.join(state, lane.key.as_deref(), now))
+    }
+
+    /// Limiters need not remember the keys of lines that are over.
+    fn tidy(&mut self, state: usize, now: u64) {
+        for uses in self.queues[state].left.drain(..) {
+            self.permits.leave(&uses, now);
+        }
+    }
+
+    /// Whoever waited for something is to look again.
+    fn told(&mut self, (state, line): Who, core: &Core<W>) {
+        if let Some(line) = line {
+            self.queues[state].told(line);
+        }
+        core.wake[state].notify_one();
     }
 
     fn wake_writer(&mut self, core: &Core<W>) {
@@ -298,12 +328,12 @@ impl<W: Workflow> Inner<W> {
         if let Some(canary) = &self.canary
             && canary.is_full()
         {
-            let waits = |line: &Line<W>| line.next_of(|job| canary.has(job)).is_some();
-            if !self.lines.iter().any(|line| !line.held && waits(line)) {
+            let waits = |queue: &Queue<W>| queue.next_of(|job| canary.has(job)).is_some();
+            if !self.queues.iter().any(|queue| !queue.held && waits(queue)) {
                 return self.end(Ending::Canary, core);
             }
         }
-        let left = StateId::<W>::all().filter(|s| !self.lines[s.index()].held);
+        let left = StateId::<W>::all().filter(|s| !self.queues[s.index()].held);
         let left: u64 = left.map(|s| self.durable.counts.get(s, Status::Ready)).sum();
         if left == 0 {
             self.end(Ending::Complete, core);

@@ -1,13 +1,13 @@
-//! The jobs that wait in one state, in the order of their turns.
+//! The jobs of one lane of a state, in the order of their turns.
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     Demand, StateId, Timestamp, Unreadable, Workflow,
     codec::load_state,
-    store::{Record, Turn},
+    store::{Lane, Record, Turn},
 };
 
-use super::{panic::caught, permits::Refused};
+use super::{panic::caught, permits::Uses};
 
 /// A job that memory has.
 pub(super) struct Waiting<W: Workflow> {
@@ -15,6 +15,8 @@ pub(super) struct Waiting<W: Workflow> {
     pub(super) at_hand: AtHand<W>,
     /// When memory got it, in nanoseconds.
     pub(super) since: u64,
+    /// What it takes of, once it starts.
+    pub(super) uses: Uses,
 }
 
 /// What is known of the next step of a job, without asking the store.
@@ -28,10 +30,10 @@ pub(super) struct AtHand<W: Workflow> {
 impl<W: Workflow> AtHand<W> {
     pub(super) const NOTHING: Self = AtHand { values: None, demand: Demand::ONE };
 
-    /// What a job takes of limiters is not stored: it follows from its state and its context. In a state without weights,
+    /// What a job takes of limiters is not stored: it follows from its state and its context. In a state without weights and keys,
     /// nothing is read before its step.
     pub(super) fn read(record: &Record<W>) -> Self {
-        if !record.job.state.spec().is_weighted() {
+        if !record.job.state.spec().demands() {
             return AtHand::NOTHING;
         }
         let asked = caught(|| {
@@ -45,8 +47,7 @@ impl<W: Workflow> AtHand<W> {
 
     /// Of values that nobody has to read.
     pub(super) fn of(to: StateId<W>, state: W, context: W::Job) -> Self {
-        let (state, demand) =
-            if to.spec().is_weighted() { state.demand(&context) } else { (state, Demand::ONE) };
+        let (state, demand) = if to.spec().demands() { state.demand(&context) } else { (state, Demand::ONE) };
         AtHand { values: Some((state, context)), demand }
     }
 }
@@ -58,7 +59,7 @@ impl<W: Workflow> Waiting<W> {
     /// A job that the store gave.
     pub(super) fn read(record: Record<W>) -> Self {
         let at_hand = AtHand::read(&record);
-        Waiting { record: Box::new(record), at_hand, since: 0 }
+        Waiting { record: Box::new(record), at_hand, since: 0, uses: None }
     }
 
     pub(super) fn turn(&self) -> Turn {
@@ -77,16 +78,19 @@ pub(super) fn values<W: Workflow>(record: &Record<W>) -> Result<Values<W>, Unrea
     Ok((state, W::CODEC.job.load(&record.job.context)?))
 }
 
-/// The line of one state. Memory has its head, the store has the rest.
+/// The line of one lane. Memory has its head, the store has the rest.
 ///
-/// The rule: memory has every waiting job whose turn is at or before `horizon`; without a horizon it has all.
+/// The rule: memory has every waiting job whose turn is at or before `horizon`, fresh ones included; without a horizon it has
+/// all.
 pub(super) struct Line<W: Workflow> {
+    pub(super) lane: Lane,
+    pub(super) uses: Uses,
     waiting: VecDeque<Waiting<W>>,
     horizon: Option<Turn>,
-    /// Waiting jobs that only the store has, or is about to have.
-    beyond: u64,
-    /// The turns of those that it is about to have: reading must not go past them.
+    /// The turns of jobs that the store is about to have: reading must not go past them.
     unsaved: BTreeSet<Turn>,
+    /// The store has placed jobs behind the horizon, or is about to.
+    stored: bool,
     /// There may be seeded jobs that were read and put back in the store: their turns are before the fresh ones'.
     put_back: bool,
     /// Jobs that will be inserted once their commit is durable.
@@ -95,109 +99,110 @@ pub(super) struct Line<W: Workflow> {
     last: Turn,
     /// The last turn that started: its job may still be placed, and must not be read again.
     started: Turn,
-    window: usize,
-    /// What a line that flows may keep: so many, or fewer if they are large.
-    widest: usize,
-    wide: usize,
-    load: Load,
-    /// Steps in flight.
-    pub(super) executing: usize,
-    /// Its steps that are on their way to the store.
-    pub(super) uncommitted: usize,
-    /// Slots that wait to be woken.
-    pub(super) idle: usize,
-    /// Stopped by an operator.
-    pub(super) held: bool,
-    /// What its next job waits for, if not for a slot.
-    pub(super) refused: Option<(Refused, u64)>,
-    /// When its slots are to look again.
-    pub(super) wake_at: Option<u64>,
+    pub(super) load: Load,
+    /// It stands among those that ask.
+    pub(super) asks: bool,
+    /// Steps of it that run, or are not durable yet.
+    pub(super) out: usize,
+    /// Where its queue has it.
+    pub(super) spot: Spot,
+    /// How many jobs of higher priorities that came later went before its head.
+    pub(super) overtaken: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Load {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
     No,
     Asked,
+    /// The store is being read.
+    Reading,
     /// The store had nothing yet: ask again after a commit.
     AfterCommit,
 }
 
-/// A line flows while its head is in memory for no longer than this: 100 ms.
-pub(super) const FLOWS: u64 = 100_000_000;
-/// A line that flows keeps fewer jobs than make so many bytes.
-const WIDE_BYTES: usize = 8 << 20;
+/// Where a line stands among those of its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// Nobody waits, or the store must be asked first.
+    Out,
+    /// Its head has this turn, and may start as far as is known.
+    Ready(Turn),
+    /// It is not to be looked at before then.
+    Later(u64),
+    /// It is not to be looked at until it is told.
+    Blocked,
+}
 
-const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
+/// Before all turns.
+pub(super) const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
-    /// A line of `beyond` jobs, none of which memory has, that keeps about `window` in memory, and `widest` while it
-    /// flows.
-    pub(super) fn new(beyond: u64, window: usize, widest: usize, held: bool) -> Self {
+    /// One of which memory has nothing, and the store has placed jobs if it is `stored`, and may have `fresh` ones.
+    pub(super) fn new(lane: Lane, uses: Uses, stored: bool, fresh: bool) -> Self {
         Line {
+            lane,
+            uses,
             waiting: VecDeque::new(),
-            horizon: (beyond > 0).then_some(FIRST),
-            beyond,
+            horizon: (stored || fresh).then_some(FIRST),
             unsaved: BTreeSet::new(),
-            put_back: true,
+            stored,
+            put_back: stored,
             incoming: 0,
             last: FIRST,
             started: FIRST,
-            window,
-            widest: widest.max(window),
-            wide: window,
             load: Load::No,
-            executing: 0,
-            uncommitted: 0,
-            idle: 0,
-            held,
-            refused: None,
-            wake_at: None,
+            asks: false,
+            out: 0,
+            spot: Spot::Out,
+            overtaken: 0,
         }
     }
 
-    /// Says whether memory will keep a job that is being committed with this turn; if not, only the store has it.
-    pub(super) fn expect(&mut self, turn: Turn, bytes: usize, now: u64) -> bool {
-        self.sized(bytes);
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting<W>> {
+        self.waiting.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.waiting.len() + self.incoming
+    }
+
+    #[cfg(test)]
+    pub(super) fn started(&self) -> Turn {
+        self.started
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Nobody waits here or will, and the store has nobody.
+    pub(super) fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.incoming + self.out == 0 && !self.stored && self.load == Load::No
+    }
+
+    /// Says whether memory will keep a job that is being committed with this turn, if it has `room`; if not, only the store
+    /// has it.
+    pub(super) fn expect(&mut self, turn: Turn, room: bool) -> bool {
         let here = match self.horizon {
             Some(horizon) => turn <= horizon,
-            None => turn <= self.last || self.waiting.len() + self.incoming < self.room(now),
+            None => turn <= self.last || room,
         };
         if here {
             self.incoming += 1;
             self.last = self.last.max(turn);
         } else {
-            self.beyond += 1;
-            self.unsaved.insert(turn);
-            self.horizon.get_or_insert(self.last);
+            self.put(turn);
         }
         here
     }
 
-    /// Memory keeps at least so many.
-    pub(super) fn widen(&mut self, window: usize) {
-        self.window = self.window.max(window);
-        self.widest = self.widest.max(self.window);
-        self.wide = self.wide.max(self.window);
-    }
-
-    /// A job of so many bytes was seen.
-    fn sized(&mut self, bytes: usize) {
-        self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, self.widest);
-    }
-
-    /// How many jobs memory keeps at most, about.
-    fn room(&self, now: u64) -> usize {
-        if self.flows(now) { self.wide } else { self.window }
-    }
-
-    /// Its jobs do not wait for long.
-    fn flows(&self, now: u64) -> bool {
-        self.waiting.front().is_none_or(|job| now.saturating_sub(job.since) < FLOWS)
-    }
-
-    /// How many jobs it has in memory, if they do not wait for long.
-    pub(super) fn flowing(&self, now: u64) -> usize {
-        if self.flows(now) { self.waiting.len() } else { 0 }
+    /// The store is about to have a job, and memory not.
+    fn put(&mut self, turn: Turn) {
+        self.unsaved.insert(turn);
+        self.stored = true;
+        self.horizon.get_or_insert(self.last);
     }
 
     /// Memory will keep a job that is being committed, wherever in the line it stands. It must not be placed.
@@ -210,10 +215,8 @@ impl<W: Workflow> Line<W> {
         if here {
             self.incoming -= 1;
         } else {
-            self.beyond -= 1;
             self.unsaved.remove(&turn);
         }
-        self.settle();
     }
 
     /// A job that only the store has is durable.
@@ -221,24 +224,32 @@ impl<W: Workflow> Line<W> {
         self.unsaved.remove(&turn);
     }
 
-    /// An expected job is durable.
-    pub(super) fn arrive(&mut self, job: Waiting<W>) {
+    /// An expected job is durable. Says whether memory has it.
+    pub(super) fn arrive(&mut self, job: Waiting<W>) -> bool {
         self.incoming -= 1;
         if job.record.placed && self.horizon.is_some_and(|horizon| job.turn() > horizon) {
             // Others were forgotten meanwhile: the store will give this one in its turn.
-            self.beyond += 1;
-            return;
+            self.stored = true;
+            return false;
         }
         self.insert(job);
-        // Delayed jobs are in the store too, and can be forgotten here.
-        let started = self.started;
-        while self.waiting.len() > 2 * self.wide
+        true
+    }
+
+    /// Forgets jobs that are in the store too, the last ones first, until so many are left. Says how many it forgot.
+    pub(super) fn forget(&mut self, most: usize) -> usize {
+        if self.load == Load::Reading {
+            return 0; // what is read goes on behind them
+        }
+        let (before, started) = (self.waiting.len(), self.started);
+        while self.waiting.len() > most
             && self.waiting.back().is_some_and(|job| job.record.placed && job.turn() > started)
         {
             self.waiting.pop_back();
-            self.beyond += 1;
+            self.stored = true;
             self.horizon = Some(self.waiting.back().map_or(started, |job| job.turn().max(started)));
         }
+        before - self.waiting.len()
     }
 
     fn insert(&mut self, job: Waiting<W>) {
@@ -254,10 +265,8 @@ impl<W: Workflow> Line<W> {
     }
 
     /// A job that was moving when the run was last open.
-    pub(super) fn resume(&mut self, job: Waiting<W>, now: u64) {
-        self.beyond -= 1;
-        self.insert(Waiting { since: now, ..job });
-        self.settle();
+    pub(super) fn resume(&mut self, job: Waiting<W>) {
+        self.insert(job);
     }
 
     /// Its head; nothing when nobody waits, or the store must be asked first.
@@ -270,32 +279,21 @@ impl<W: Workflow> Line<W> {
     pub(super) fn pop(&mut self) -> Option<Waiting<W>> {
         let job = self.waiting.pop_front()?;
         self.started = self.started.max(job.turn());
+        self.overtaken = 0;
+        self.out += 1;
         Some(job)
     }
 
-    /// Its slots are to look again at this time. Says whether that is earlier than what the timer knows.
-    pub(super) fn wake_by(&mut self, at: u64) -> bool {
-        let earlier = self.wake_at.is_none_or(|known| at < known);
-        if earlier {
-            self.wake_at = Some(at);
-        }
-        earlier
-    }
-
-    /// It should have more from the store, and nobody has asked.
-    pub(super) fn is_short(&self, now: u64) -> bool {
-        let few = || self.waiting.len() <= self.room(now) / 2;
-        self.beyond > 0 && self.load == Load::No && (few() || self.is_blind())
+    /// It should have more from the store, and nobody has asked. While there are `fresh` jobs, the store has only those that
+    /// were put back.
+    pub(super) fn is_short(&self, room: usize, fresh: bool) -> bool {
+        let few = || self.waiting.len() <= room / 2;
+        self.stored && self.load == Load::No && (self.put_back || !fresh) && (few() || self.is_blind())
     }
 
     /// Nobody can start: the store may have jobs whose turns are before those in memory.
-    pub(super) fn is_blind(&self) -> bool {
+    fn is_blind(&self) -> bool {
         self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon)
-    }
-
-    /// The store is asked for more.
-    pub(super) fn ask(&mut self) {
-        self.load = Load::Asked;
     }
 
     /// After a commit, a store that had nothing may have something.
@@ -305,74 +303,76 @@ impl<W: Workflow> Line<W> {
         }
     }
 
-    /// Where to go on reading, and how much; nothing when all that it asked for is in memory, or was not made after all.
-    pub(super) fn next_page(&mut self, now: u64) -> Option<(Option<Turn>, usize)> {
-        if self.beyond == 0 {
-            self.load = Load::No;
-            return None;
-        }
-        let room = self.room(now);
-        let most = (room - self.waiting.len().min(room / 2)).min((self.widest / 2).max(self.window));
-        Some((self.horizon, most))
+    /// The first turn that the store is about to have.
+    pub(super) fn first_unsaved(&self) -> Option<Turn> {
+        self.unsaved.first().copied()
     }
 
-    /// Placed jobs that the store gave, in order, those after the horizon.
-    pub(super) fn loaded(&mut self, mut page: Vec<Waiting<W>>, now: u64) {
+    /// Where to go on reading.
+    pub(super) fn horizon(&self) -> Option<Turn> {
+        self.horizon
+    }
+
+    /// Placed jobs that the store gave, in order, those after the horizon. It has no more of them, if these are `all`; but
+    /// for those behind the fresh ones, which were `cut` off.
+    pub(super) fn loaded(&mut self, mut page: Vec<Waiting<W>>, all: bool, cut: bool, fresh: bool, now: u64) {
         if let Some(unsaved) = self.unsaved.first() {
             page.truncate(page.partition_point(|job| job.turn() < *unsaved));
         }
-        self.load = if page.is_empty() { Load::AfterCommit } else { Load::No };
+        let all = all && self.unsaved.is_empty();
+        self.load = if page.is_empty() && !all { Load::AfterCommit } else { Load::No };
         for job in page {
-            self.beyond -= 1;
             self.horizon = Some(job.turn());
             self.insert(Waiting { since: now, ..job });
         }
-        self.settle();
-    }
-
-    /// A fresh job that the store gave: kept, unless the line is long. Then it is given back to be placed.
-    pub(super) fn admit(&mut self, job: Waiting<W>, now: u64) -> Option<Waiting<W>> {
-        if self.waiting.len() >= self.room(now) || self.put_back {
-            self.put_back = true;
-            return Some(job);
-        }
-        self.beyond -= 1;
-        self.horizon = Some(job.turn());
-        self.insert(Waiting { since: now, ..job });
-        self.settle();
-        None
-    }
-
-    /// The store has no jobs that were put back: fresh ones are next.
-    pub(super) fn none_put_back(&mut self) {
-        self.put_back = false;
-    }
-
-    /// A page of fresh jobs was read.
-    pub(super) fn admitted(&mut self, bytes: Option<usize>) {
-        self.load = Load::No;
-        if let Some(bytes) = bytes {
-            self.sized(bytes);
+        if all {
+            self.put_back = false;
+            self.stored = cut;
+            self.settle(fresh);
         }
     }
 
-    fn settle(&mut self) {
-        if self.beyond == 0 {
+    /// Memory has all that there is, if the store has nothing, and there are no `fresh` jobs.
+    pub(super) fn settle(&mut self, fresh: bool) {
+        if !self.stored && !fresh {
             self.horizon = None;
         }
     }
 
-    /// How many in memory wait for a time after `now`, and how many memory does not know.
-    pub(super) fn delayed(&self, now: Timestamp) -> u64 {
-        let due = self.waiting.partition_point(|job| job.record.job.ready_at <= now);
-        let here = (self.waiting.len() - due) as u64;
-        let all_later = self.horizon.is_some_and(|horizon| horizon.ready_at > now);
-        if all_later { here + self.beyond } else { here }
+    /// Passes a job that stands in the store where it does not belong.
+    pub(super) fn pass(&mut self, turn: Turn) {
+        self.horizon = self.horizon.map(|horizon| horizon.max(turn));
+        self.load = Load::No;
+    }
+
+    /// A fresh job that the store gave: kept, if there is `room`. If not, it is given back to be placed.
+    pub(super) fn admit(&mut self, job: Waiting<W>, room: bool) -> Option<Waiting<W>> {
+        if !room || self.put_back {
+            self.put_back = true;
+            self.put(job.turn());
+            return Some(job);
+        }
+        if let Some(horizon) = &mut self.horizon {
+            *horizon = job.turn().max(*horizon);
+        }
+        self.insert(job);
+        None
+    }
+
+    /// Whoever memory does not know waits for a time after `now`.
+    pub(super) fn is_later(&self, now: Timestamp) -> bool {
+        self.horizon.is_none_or(|horizon| horizon.ready_at > now)
+    }
+
+    /// How many in memory wait for a time after `now`.
+    pub(super) fn delayed(&self, now: Timestamp) -> usize {
+        self.waiting.len() - self.waiting.partition_point(|job| job.record.job.ready_at <= now)
     }
 
     /// Finds a job in memory, for a canary.
     pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Waiting<W>> {
         let at = self.waiting.iter().position(wanted)?;
+        self.out += 1;
         self.waiting.remove(at)
     }
 
@@ -381,6 +381,3 @@ impl<W: Workflow> Line<W> {
         self.waiting.iter().find(|job| wanted(job))
     }
 }
-
-#[cfg(test)]
-pub(super) mod tests;

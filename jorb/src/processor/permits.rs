@@ -1,17 +1,26 @@
 //! Who gets the permits of limiters: all that a step needs at once, or none.
+use std::sync::Arc;
+
 use crate::{
     Demand, LimiterSpec, Policy, StateId, Timestamp, Tuning, Workflow,
-    limits::{Bucket, Gate, Shut},
+    limits::{Bucket, Shut},
     store::{Header, Learned, LimiterName},
 };
 
 use super::summary::{LimiterOverview, Wait};
+
+use self::gates::{Gates, Spot};
+
+mod gates;
 
 /// All limiters of a run.
 pub(super) struct Permits {
     limiters: Vec<Limiter>,
     /// Of each state, and at which place in its demand they stand; its own rate stands nowhere.
     of: Vec<Vec<(usize, Option<usize>)>>,
+    gates: Gates,
+    /// Who waits until a job of another state, which goes first, has started or does not want it any more.
+    behind: Vec<Behind>,
 }
 
 /// What people see of a state's own rate.
@@ -19,29 +28,51 @@ const OWN: &str = "rate";
 
 struct Limiter {
     name: LimiterName,
-    /// What the code says.
+    /// What the code says, and what an operator has changed of it.
     spec: LimiterSpec,
-    gate: Gate,
+    tuning: Tuning,
+    /// The same when the run was opened.
+    opened: Tuning,
     /// States that take of it, by place.
     users: Vec<usize>,
-    /// States among them that wait for something else than a time, to be told when that may have come; with the state
-    /// whose job goes first, if that is it.
-    blocked: Vec<(usize, Option<usize>)>,
+}
+
+/// What steps of a lane take of, in the order of the limiters; nothing if they are not limited.
+pub(super) type Uses = Option<Arc<[Use]>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Use {
+    limiter: usize,
+    gate: usize,
+    /// Where in the demand its cost stands.
+    at: Option<usize>,
+}
+
+/// A state; or one of its lanes, if that alone waits.
+pub(super) type Who = (usize, Option<usize>);
+
+struct Behind {
+    gate: usize,
+    who: Who,
+    first: usize,
 }
 
 /// A job cannot start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// The limiter that it waits for.
-    pub(super) limiter: usize,
+    /// What it waits for.
+    pub(super) gate: usize,
     /// When to look again; otherwise whoever is in the way says so.
     pub(super) until: Option<u64>,
+    /// Jobs of other keys need not wait.
+    pub(super) keyed: bool,
 }
 
 impl Permits {
     /// The limiters as `header` says that they were left.
     pub(super) fn new<W: Workflow>(policies: &[Option<Policy>], header: &Header<W>, now: u64) -> Self {
-        let mut permits = Permits { limiters: Vec::new(), of: Vec::new() };
+        let gates = Gates::new(header, now);
+        let mut permits = Permits { limiters: Vec::new(), of: Vec::new(), gates, behind: Vec::new() };
         for (state, policy) in StateId::<W>::all().zip(policies) {
             permits.of.push(Vec::new());
             let Some(policy) = policy else { continue };
@@ -57,22 +88,19 @@ impl Permits {
             permits.tune::<W>(policies, name, *tuning, now);
         }
         for limiter in &mut permits.limiters {
-            let due = header.limiters.iter().find(|(name, _)| *name == limiter.name).map(|(_, due)| *due);
-            let learned =
-                header.learned.iter().find(|(name, _)| *name == limiter.name).map(|(_, learned)| *learned);
-            limiter.gate.restore(due, learned, header.clean, now);
+            limiter.opened = limiter.tuning;
         }
         permits
     }
 
-    /// What an operator changes of a limiter, or of a state's own rate.
+    /// What an operator changes of a limiter, or of a state's own rate. Says whether states take of other limiters now.
     pub(super) fn tune<W: Workflow>(
         &mut self,
         policies: &[Option<Policy>],
         name: &str,
         tuning: Tuning,
         now: u64,
-    ) {
+    ) -> bool {
         let state = StateId::<W>::named(name).filter(|state| state.name() == name);
         // The concurrency of a state is not that of its rate.
         let tuning = Tuning { concurrency: tuning.concurrency.filter(|_| state.is_none()), ..tuning };
@@ -80,35 +108,57 @@ impl Permits {
         let limiter = match (known, state) {
             (Some(known), _) => known,
             (None, Some(state)) if tuning.rate.is_some() => {
-                let Some(policy) = &policies[state.index()] else { return };
+                let Some(policy) = &policies[state.index()] else { return false };
                 self.use_by(state.index(), &own(state, policy), None)
             }
-            _ => return,
+            _ => return false,
         };
-        let Limiter { gate, spec, .. } = &mut self.limiters[limiter];
-        gate.tune(spec, tuning, now);
+        self.limiters[limiter].tuning = tuning;
+        let spec = self.limiters[limiter].spec;
+        for spot in self.gates.of(limiter) {
+            spot.gate.tune(&spec, tuning, now);
+            spot.unsettled = true;
+        }
+        known.is_none()
     }
 
     /// A state takes of a limiter.
     fn use_by(&mut self, state: usize, spec: &LimiterSpec, at: Option<usize>) -> usize {
-        let limiter = self.add(spec);
+        let known = self.limiters.iter().position(|limiter| limiter.name == spec.path);
+        let limiter = known.unwrap_or_else(|| {
+            let (name, tuning) = (spec.path.into(), Tuning::new());
+            self.limiters.push(Limiter { name, spec: *spec, tuning, opened: tuning, users: Vec::new() });
+            self.limiters.len() - 1
+        });
         self.limiters[limiter].users.push(state);
         self.of[state].push((limiter, at));
         limiter
     }
 
-    fn add(&mut self, spec: &LimiterSpec) -> usize {
-        let known = self.limiters.iter().position(|limiter| limiter.name == spec.path);
-        known.unwrap_or_else(|| {
-            self.limiters.push(Limiter {
-                name: spec.path.into(),
-                spec: *spec,
-                gate: Gate::new(spec),
-                users: Vec::new(),
-                blocked: Vec::new(),
-            });
-            self.limiters.len() - 1
-        })
+    /// What steps of a state take of that have this key. To be [left](Permits::leave) when none of them waits.
+    pub(super) fn join<W: Workflow>(&mut self, state: StateId<W>, key: Option<&str>, now: u64) -> Uses {
+        let of = &self.of[state.index()];
+        if of.is_empty() {
+            return None;
+        }
+        let keys = crate::limiter::keys(state.spec().limits, key);
+        let mut uses = Vec::with_capacity(of.len());
+        for (limiter, at) in of {
+            let Limiter { spec, tuning, opened, name, .. } = &self.limiters[*limiter];
+            let key = at.and_then(|at| keys.get(at)).filter(|_| spec.keyed).map(|key| &**key);
+            if key == Some("") || spec.keyed && key.is_none() {
+                continue; // this step has none
+            }
+            let gate = self.gates.join(*limiter, name, spec, (*opened, *tuning), key, now);
+            uses.push(Use { limiter: *limiter, gate, at: *at });
+        }
+        Some(uses.into())
+    }
+
+    /// Nobody waits with these any more.
+    pub(super) fn leave(&mut self, uses: &Uses, now: u64) {
+        uses.iter().flat_map(|uses| uses.iter()).for_each(|of| self.gates.leave(of.gate));
+        self.gates.forget(now);
     }
 
     /// Steps of this state may be kept waiting by a limiter.
@@ -116,179 +166,247 @@ impl Permits {
         !self.of[state].is_empty()
     }
 
-    /// Whether a step may start as far as its limiters go; if not, who is in its way for longest.
-    pub(super) fn are_there(&self, state: usize, demand: &Demand, now: u64) -> Result<(), Refused> {
-        let mut refused = None;
-        for (limiter, shut) in self.shut(state, demand, now) {
+    /// Whether a step may start as far as its limiters go; if not, who is in its way for longest. One with a key, if there
+    /// is one: those who have other keys need not wait.
+    pub(super) fn are_there(&self, uses: &Uses, demand: &Demand, now: u64) -> Result<(), Refused> {
+        let mut refused: Option<Refused> = None;
+        for (gate, shut) in self.shut(uses, demand, now) {
+            let keyed = self.gates.at(gate).key.is_some();
             let until = match shut {
                 Shut::Until(until) => Some(until),
-                Shut::Full | Shut::Saving => return Err(Refused { limiter, until: None }),
+                Shut::Full | Shut::Saving => None,
             };
-            if refused.is_none_or(|known: Refused| known.until < until) {
-                refused = Some(Refused { limiter, until });
+            let longer = |known: Refused| {
+                let rank = |keyed: bool, until: Option<u64>| (keyed, until.is_none(), until);
+                rank(known.keyed, known.until) < rank(keyed, until)
+            };
+            if refused.is_none_or(longer) {
+                refused = Some(Refused { gate, until, keyed });
             }
         }
         refused.map_or(Ok(()), Err)
     }
 
-    /// If it were not for `limiter`, a step could start as far as its limiters go.
-    pub(super) fn are_there_but_of(&self, limiter: usize, state: usize, demand: &Demand, now: u64) -> bool {
-        self.shut(state, demand, now).all(|(shut, _)| shut == limiter)
+    /// If it were not for `gate`, a step could start as far as its limiters go.
+    pub(super) fn are_there_but_of(&self, gate: usize, uses: &Uses, demand: &Demand, now: u64) -> bool {
+        self.shut(uses, demand, now).all(|(shut, _)| shut == gate)
     }
 
-    fn shut(&self, state: usize, demand: &Demand, now: u64) -> impl Iterator<Item = (usize, Shut)> {
-        self.of[state].iter().filter_map(move |(limiter, at)| {
-            let gate = &self.limiters[*limiter].gate;
-            Some((*limiter, gate.is_open(now, cost(demand, *at)).err()?))
+    fn shut(&self, uses: &Uses, demand: &Demand, now: u64) -> impl Iterator<Item = (usize, Shut)> {
+        uses.iter().flat_map(|uses| uses.iter()).filter_map(move |of| {
+            Some((of.gate, self.gates.at(of.gate).gate.is_open(now, cost(demand, of.at)).err()?))
         })
     }
 
-    /// The limiters that a state shares and of which a step takes this, each with each of the other states that take of it.
-    pub(super) fn shared(&self, state: usize, demand: &Demand) -> impl Iterator<Item = (usize, usize)> {
-        self.of[state].iter().flat_map(move |(limiter, at)| {
-            let Limiter { gate, users, .. } = &self.limiters[*limiter];
-            let takes = cost(demand, *at) > 0 || gate.size().is_some();
-            users.iter().filter(move |other| takes && **other != state).map(|other| (*limiter, *other))
+    /// The gates of limiters that a state shares and of which a step takes this, each with each of the other states that
+    /// take of the limiter.
+    pub(super) fn shared(
+        &self,
+        state: usize,
+        uses: &Uses,
+        demand: &Demand,
+    ) -> impl Iterator<Item = (usize, usize)> {
+        uses.iter().flat_map(|uses| uses.iter()).flat_map(move |of| {
+            let takes = cost(demand, of.at) > 0 || self.gates.at(of.gate).gate.size().is_some();
+            let users = &self.limiters[of.limiter].users;
+            users.iter().filter(move |other| takes && **other != state).map(|other| (of.gate, *other))
         })
     }
 
-    /// This state is to be told when `limiter` may let it: when what is taken of it is given back, or, if another state's
-    /// job goes first, when that has started or does not want it any more.
-    pub(super) fn tell(&mut self, state: usize, limiter: usize, first: Option<usize>) {
-        let blocked = &mut self.limiters[limiter].blocked;
-        blocked.retain(|(known, _)| *known != state);
-        blocked.push((state, first));
+    /// Those who have other keys need not wait at it.
+    pub(super) fn is_keyed(&self, gate: usize) -> bool {
+        self.gates.at(gate).key.is_some()
     }
 
-    /// The next job of this state waits for `this` limiter, or not for one at all: those behind it at others need not
-    /// wait for it.
-    pub(super) fn steps_back(&mut self, state: usize, this: Option<usize>, mut wake: impl FnMut(usize)) {
-        for (limiter, _) in self.of[state].iter().filter(|(limiter, _)| Some(*limiter) != this) {
-            self.limiters[*limiter].blocked.retain(|(blocked, first)| {
-                let behind = *first == Some(state);
-                if behind {
-                    wake(*blocked);
-                }
-                !behind
-            });
+    /// It takes of this gate.
+    pub(super) fn takes_of(uses: &Uses, gate: usize) -> bool {
+        uses.iter().flat_map(|uses| uses.iter()).any(|of| of.gate == gate)
+    }
+
+    /// It is to be told when the gate may let it: when what is taken of it is given back, or, if another state's job goes
+    /// first, when that has started or does not want it any more.
+    pub(super) fn tell(&mut self, who: Who, gate: usize, first: Option<usize>) {
+        match first {
+            None => {
+                let blocked = &mut self.gates.at_mut(gate).blocked;
+                blocked.retain(|known| *known != who);
+                blocked.push(who);
+            }
+            Some(first) => {
+                self.behind.retain(|behind| (behind.who, behind.gate) != (who, gate));
+                self.behind.push(Behind { gate, who, first });
+            }
         }
     }
 
-    /// Something has changed at the limiters of this state: those who wait there are to look again, and those who stand
-    /// behind a state that takes of them.
-    pub(super) fn changed(&mut self, state: usize, mut wake: impl FnMut(usize)) {
-        let of = &self.of[state];
-        let waits = |limiter: &Limiter| !limiter.blocked.is_empty();
-        if of.is_empty() || !self.limiters.iter().any(waits) {
+    /// The next job of this state waits for `this` gate, or not for one at all: those behind it at others need not wait for
+    /// it.
+    pub(super) fn steps_back(&mut self, state: usize, this: Option<usize>, wake: impl FnMut(Who)) {
+        self.pass(|behind| behind.first == state && Some(behind.gate) != this, wake);
+    }
+
+    /// Something has changed at the limiters of this state: those who wait at these gates are to look again, and those who
+    /// stand behind a state that takes of them.
+    pub(super) fn changed(&mut self, state: usize, uses: &Uses, mut wake: impl FnMut(Who)) {
+        for of in uses.iter().flat_map(|uses| uses.iter()) {
+            self.gates.at_mut(of.gate).blocked.drain(..).for_each(&mut wake);
+        }
+        if self.behind.is_empty() {
             return;
         }
-        let users = of.iter().flat_map(|(limiter, _)| &self.limiters[*limiter].users);
-        let users: Vec<usize> = users.copied().collect();
-        for (at, limiter) in self.limiters.iter_mut().enumerate() {
-            let here = of.iter().any(|(limiter, _)| *limiter == at);
-            limiter.blocked.retain(|(blocked, first)| {
-                let looks = here || first.is_some_and(|first| users.contains(&first));
-                if looks {
-                    wake(*blocked);
-                }
-                !looks
-            });
-        }
+        let of = &self.of[state];
+        let users: Vec<usize> =
+            of.iter().flat_map(|(limiter, _)| &self.limiters[*limiter].users).copied().collect();
+        self.pass(|behind| users.contains(&behind.first), wake);
+    }
+
+    fn pass(&mut self, mut passes: impl FnMut(&Behind) -> bool, mut wake: impl FnMut(Who)) {
+        self.behind.retain(|behind| {
+            let passes = passes(behind);
+            if passes {
+                wake(behind.who);
+            }
+            !passes
+        });
     }
 
     /// A step starts that may.
-    pub(super) fn take(&mut self, state: usize, demand: &Demand, now: u64) {
-        for (limiter, at) in &self.of[state] {
-            self.limiters[*limiter].gate.enter(now, cost(demand, *at));
+    pub(super) fn take(&mut self, uses: &Uses, demand: &Demand, now: u64) {
+        for of in uses.iter().flat_map(|uses| uses.iter()) {
+            self.gates.at_mut(of.gate).gate.enter(now, cost(demand, of.at));
         }
     }
 
     /// It ended.
-    pub(super) fn give_back(&mut self, state: usize) {
-        for (limiter, _) in &self.of[state] {
-            self.limiters[*limiter].gate.leave();
+    pub(super) fn give_back(&mut self, uses: &Uses, now: u64) {
+        for of in uses.iter().flat_map(|uses| uses.iter()) {
+            self.gates.give_back(of.gate, now);
         }
     }
 
-    /// It took `actual` of one of its limiters: this one, if it has it.
+    /// It took `actual` of one of its limiters: this one, if it has it. Gives the gate, if it takes of one; an error, if its
+    /// state does not name the limiter.
     pub(super) fn settle(
         &mut self,
         state: usize,
+        uses: &Uses,
         demand: &Demand,
         path: &str,
         actual: u32,
         now: u64,
-    ) -> Option<usize> {
-        let Permits { limiters, of } = self;
-        let (limiter, at) = of[state].iter().find(|(limiter, _)| limiters[*limiter].name == path)?;
-        limiters[*limiter].gate.settle(now, cost(demand, *at), actual);
-        Some(*limiter)
+    ) -> Result<Option<usize>, ()> {
+        let named = |(limiter, _): &&(usize, _)| self.limiters[*limiter].name == path;
+        let (limiter, _) = *self.of[state].iter().find(named).ok_or(())?;
+        let of = uses.iter().flat_map(|uses| uses.iter()).find(|of| of.limiter == limiter);
+        Ok(of.map(|of| {
+            self.gates.at_mut(of.gate).gate.settle(now, cost(demand, of.at), actual);
+            of.gate
+        }))
+    }
+
+    /// What was taken of a limiter that is tuned: at another rate, it might not be saved, or not be thought to be taken.
+    pub(super) fn taken(&mut self, limiter: &str) -> Vec<(LimiterName, Timestamp)> {
+        let Some(limiter) = self.limiters.iter().position(|known| known.name == limiter) else {
+            return Vec::new();
+        };
+        let due = |spot: &mut Spot| Some((spot.name.clone(), spot.gate.bucket()?.due(0)?));
+        self.gates.of(limiter).filter_map(due).collect()
+    }
+
+    /// The store knows to what all are tuned.
+    pub(super) fn settled(&mut self) {
+        self.gates.settle();
     }
 
     /// What is to be saved of a limiter at once, if anything is.
-    pub(super) fn unsaved(&self, limiter: usize, now: u64) -> Option<(LimiterName, Timestamp)> {
-        let Limiter { gate, name, .. } = &self.limiters[limiter];
-        let bucket = gate.bucket().filter(|bucket| bucket.is_saved(now))?;
-        Some((name.clone(), bucket.due(0)?))
+    pub(super) fn unsaved(&self, gate: usize, now: u64) -> Option<(LimiterName, Timestamp)> {
+        let spot = self.gates.at(gate);
+        let bucket = spot.gate.bucket().filter(|bucket| bucket.is_saved(now))?;
+        Some((spot.name.clone(), bucket.due(0)?))
     }
 
-    /// A step that started then moved on, or was throttled.
-    pub(super) fn answered(&mut self, state: usize, now: u64, started_at: u64, throttled: bool) {
-        for (limiter, _) in &self.of[state] {
-            self.limiters[*limiter].gate.answered(now, started_at, throttled);
+    /// A step that started then moved on, or was throttled: of keys, if it has one, and else of all.
+    pub(super) fn answered(&mut self, uses: &Uses, now: u64, started_at: u64, throttled: bool) {
+        let keyed = throttled && self.has_key(uses);
+        for of in uses.iter().flat_map(|uses| uses.iter()) {
+            let spot = self.gates.at_mut(of.gate);
+            if spot.key.is_some() || !keyed {
+                spot.gate.answered(now, started_at, throttled);
+            }
         }
+    }
+
+    fn has_key(&self, uses: &Uses) -> bool {
+        uses.iter().flat_map(|uses| uses.iter()).any(|of| self.gates.at(of.gate).key.is_some())
     }
 
     /// What adaptive rates learned.
     pub(super) fn learned(&self) -> Vec<(LimiterName, Learned)> {
-        let learned = |limiter: &Limiter| Some((limiter.name.clone(), limiter.gate.learned()?));
-        self.limiters.iter().filter_map(learned).collect()
+        self.gates.all().filter_map(|spot| Some((spot.name.clone(), spot.gate.learned()?))).collect()
     }
 
-    /// A service asks for a pause.
-    pub(super) fn pause(&mut self, state: usize, until: u64) {
-        for (limiter, _) in &self.of[state] {
-            if let Some(bucket) = self.limiters[*limiter].gate.bucket_mut() {
+    /// A service asks for a pause: of a key, if the step has one.
+    pub(super) fn pause(&mut self, uses: &Uses, until: u64) {
+        let keyed = self.has_key(uses);
+        for of in uses.iter().flat_map(|uses| uses.iter()) {
+            let spot = self.gates.at_mut(of.gate);
+            if let (Some(bucket), true) = (spot.gate.bucket_mut(), spot.key.is_some() || !keyed) {
                 bucket.pause(until);
             }
         }
     }
 
-    /// Limiters that are to be saved before a step starts that took this.
-    pub(super) fn to_save(&self, state: usize, demand: &Demand, now: u64) -> Vec<usize> {
-        let of = self.of[state].iter().filter(|(_, at)| cost(demand, *at) > 0).map(|(limiter, _)| *limiter);
-        of.filter(|limiter| self.limiters[*limiter].gate.bucket().is_some_and(|b| b.is_saved(now))).collect()
+    /// Gates that are to be saved before a step starts that took this.
+    pub(super) fn to_save(&self, uses: &Uses, demand: &Demand, now: u64) -> Vec<usize> {
+        let of = uses.iter().flat_map(|uses| uses.iter());
+        let of = of.filter(|of| cost(demand, of.at) > 0).map(|of| of.gate);
+        let saved = |gate: &usize| {
+            let spot = self.gates.at(*gate);
+            spot.gate.bucket().is_some_and(|bucket| spot.unsettled || bucket.is_saved(now))
+        };
+        of.filter(saved).collect()
     }
 
     /// What is to be saved of them, as if the step started `lead` from now. Until it starts they are shut.
-    pub(super) fn save(&mut self, limiters: &[usize], lead: u64) -> Vec<(LimiterName, Timestamp)> {
+    pub(super) fn save(&mut self, gates: &[usize], lead: u64) -> Vec<(LimiterName, Timestamp)> {
         let mut saves = Vec::new();
-        for limiter in limiters {
-            let Limiter { gate, name, .. } = &mut self.limiters[*limiter];
-            gate.saving = true;
-            saves.extend(gate.bucket().and_then(|bucket| bucket.due(lead)).map(|due| (name.clone(), due)));
+        for gate in gates {
+            let spot = self.gates.at_mut(*gate);
+            spot.gate.saving = true;
+            let due = spot.gate.bucket().and_then(|bucket| bucket.due(lead));
+            saves.extend(due.map(|due| (spot.name.clone(), due)));
         }
         saves
     }
 
     /// Their permits are used so much later than they were taken.
-    pub(super) fn shift(&mut self, limiters: &[usize], late: u64) {
-        for limiter in limiters {
-            self.limiters[*limiter].gate.bucket_mut().into_iter().for_each(|bucket| bucket.shift(late));
+    pub(super) fn shift(&mut self, gates: &[usize], late: u64) {
+        for gate in gates {
+            let bucket = self.gates.at_mut(*gate).gate.bucket_mut();
+            if let Some(bucket) = bucket {
+                bucket.shift(late);
+            }
         }
     }
 
     /// They are saved.
-    pub(super) fn saved(&mut self, limiters: &[usize]) {
-        for limiter in limiters {
-            self.limiters[*limiter].gate.saving = false;
+    pub(super) fn saved(&mut self, gates: &[usize]) {
+        for gate in gates {
+            self.gates.at_mut(*gate).gate.saving = false;
         }
+    }
+
+    /// Keys that need not be remembered any more, to be forgotten by the store too.
+    pub(super) fn forgotten(&mut self) -> Vec<(LimiterName, Timestamp)> {
+        self.gates.take_forgotten()
     }
 
     /// For people.
     pub(super) fn wait(&self, refused: Refused, since: u64) -> Wait {
+        let spot = self.gates.at(refused.gate);
         Wait {
-            limiter: self.limiters[refused.limiter].spec.name,
+            limiter: self.limiters[spot.limiter].spec.name,
+            key: spot.key.as_deref().map(Into::into),
             since: at(since),
             until: refused.until.map(at),
         }
@@ -296,22 +414,27 @@ impl Permits {
 
     /// Those that states share, for people.
     pub(super) fn overview<W: Workflow>(&self, now: u64) -> Vec<LimiterOverview> {
-        let shared = self.limiters.iter().filter(|limiter| limiter.spec.name != OWN);
-        let overview = |limiter: &Limiter| LimiterOverview {
-            name: limiter.spec.name,
-            states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
-            executing: limiter.gate.in_use() as u64,
-            concurrency: limiter.gate.size().map(|size| size as u64),
-            interval: limiter.gate.bucket().map(Bucket::interval),
-            next: limiter.gate.bucket().and_then(|bucket| bucket.holds(now, 1).err()).map(at),
+        let overview = |(n, limiter): (usize, &Limiter)| {
+            let gates = || self.gates.all().filter(move |spot| spot.limiter == n);
+            let bucket = gates().find_map(|spot| spot.gate.bucket());
+            let next = gates().map(|spot| spot.gate.bucket().and_then(|bucket| bucket.holds(now, 1).err()));
+            LimiterOverview {
+                name: limiter.spec.name,
+                states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
+                keys: limiter.spec.keyed.then(|| gates().count() as u64),
+                executing: gates().map(|spot| spot.gate.in_use() as u64).sum(),
+                concurrency: limiter.tuning.concurrency.or(limiter.spec.concurrency).map(|size| size as u64),
+                interval: bucket.map(Bucket::interval),
+                next: next.min().flatten().map(at),
+            }
         };
+        let shared = self.limiters.iter().enumerate().filter(|(_, limiter)| limiter.spec.name != OWN);
         shared.map(overview).collect()
     }
 
     /// Where all are, to be saved at the end.
     pub(super) fn due(&self) -> Vec<(LimiterName, Timestamp)> {
-        let due = |limiter: &Limiter| Some((limiter.name.clone(), limiter.gate.bucket()?.due(0)?));
-        self.limiters.iter().filter_map(due).collect()
+        self.gates.all().filter_map(|spot| Some((spot.name.clone(), spot.gate.bucket()?.due(0)?))).collect()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
         match core.next(state, done.take()) {
             Pull::Run(job, started, permit) => {
                 if !may_start(core, state, permit).await {
-                    core.not_started(state);
+                    core.not_started(state, &job.uses);
                     continue;
                 }
                 done = Some(bench.step(job, started).await);
@@ -95,7 +95,7 @@ enum Gave<W: Workflow> {
 impl<W: Workflow> Bench<'_, W> {
     async fn step(&mut self, job: Waiting<W>, started: u64) -> Done<W> {
         let core = &self.shared.core;
-        let Waiting { mut record, at_hand: AtHand { values: known, demand }, .. } = job;
+        let Waiting { mut record, at_hand: AtHand { values: known, demand }, uses, .. } = job;
         let before = record.standing();
         let since = before.turn.ready_at.0.saturating_mul(1_000_000);
         let waited = Duration::from_nanos(started.saturating_sub(since));
@@ -152,6 +152,7 @@ impl<W: Workflow> Bench<'_, W> {
             waited,
             ran,
             ended,
+            uses,
         }
     }
 
@@ -303,11 +304,11 @@ fn encode_move<W: Workflow>(
     let (state, to) = Target::save(form, to)?;
     let mut of_kicks = Vec::with_capacity(kicks.len());
     let mut kicked = Vec::with_capacity(kicks.len());
-    for NewJob { state, context, once } in kicks {
+    for NewJob { state, context, once, priority } in kicks {
         let (state, to) = Target::save(form, state)?;
         let saved = W::CODEC.job.save(form, &context)?;
         of_kicks.push(AtHand::of(to.state, state, context));
-        kicked.push(Kicked { to, context: saved, once });
+        kicked.push(Kicked { to, context: saved, once, priority });
     }
     Ok((Moved { to, after, kicks: kicked, context }, state, of_kicks))
 }

@@ -72,6 +72,8 @@ pub struct Tuned {
 pub struct Wait {
     /// The limiter; `rate` is the state's own one.
     pub limiter: &'static str,
+    /// Its key, if it is keyed.
+    pub key: Option<String>,
     /// Since when.
     pub since: Timestamp,
     /// When it gets a permit at the earliest; nothing while it waits for a step to end, or for a job of another state that
@@ -86,9 +88,11 @@ pub struct LimiterOverview {
     pub name: &'static str,
     /// The states that take of it.
     pub states: Vec<&'static str>,
+    /// How many keys memory knows of a limiter that is keyed; the rest is of all of them together.
+    pub keys: Option<u64>,
     /// Steps that hold it.
     pub executing: u64,
-    /// How many may.
+    /// How many may; of one key, if it is keyed.
     pub concurrency: Option<u64>,
     /// The time between two starts, as its rate is now; an adaptive one changes.
     pub interval: Option<Duration>,

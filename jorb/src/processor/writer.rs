@@ -1,13 +1,14 @@
 //! The one writer: commits all that has queued in one transaction, then reads what the lines ask for.
 use std::sync::{Arc, Mutex};
 
-use super::core::{Load, Loaded, Work};
+use super::core::{Load, Loaded, LoadedPage, Work};
 use super::line::Waiting;
 use super::listener::{Audience, Event, lock};
+use super::queue::Page;
 use super::slot::Shared;
 use crate::{
     Error, JobId, Status, Workflow,
-    store::{Batch, BoxStore, Record, Store},
+    store::{Batch, BoxStore, Fresh, Record, Store},
 };
 
 /// Commits and reads until the run ends; gives the store back.
@@ -83,25 +84,43 @@ pub(super) async fn on_disk<W: Workflow, T: Send + 'static>(
 }
 
 fn read<W: Workflow>(store: &mut dyn Store<W>, load: &Load<W>) -> Result<Loaded<W>, Error> {
-    let Some(fresh) = &load.fresh else {
-        return Ok(Loaded::Placed(waiting(store.line(load.state, Status::Ready, load.after, load.most)?)));
-    };
-    // Jobs that were read before and put back come first; their commit numbers are those of the seeding.
-    let mut page = store.line(load.state, Status::Ready, load.after, load.most)?;
-    page.truncate(page.partition_point(|record| record.seq <= fresh.end));
-    if !page.is_empty() {
-        return Ok(Loaded::Placed(waiting(page)));
+    let Load { state, pages, fresh, most } = load;
+    let mut loaded = Loaded { pages: Vec::with_capacity(pages.len()), fresh: None };
+    let mut none = true;
+    for Page { line, lane, after, most } in pages {
+        let mut jobs = store.line(*state, Status::Ready, lane, *after, *most)?;
+        let all = jobs.len() < *most;
+        // Jobs that were read before and put back come before fresh ones; their commit numbers are those of the seeding.
+        let seeds = match fresh {
+            Some(fresh) if lane.priority <= 0 => jobs.partition_point(|record| record.seq <= fresh.end),
+            _ => jobs.len(),
+        };
+        let cut = seeds < jobs.len();
+        jobs.truncate(seeds);
+        none &= jobs.is_empty();
+        loaded.pages.push(LoadedPage { line: *line, jobs: waiting(jobs), all: all || cut, cut });
     }
+    if let (Some(fresh), true) = (fresh, none) {
+        loaded.fresh = Some(read_fresh(store, fresh, *most)?);
+    }
+    Ok(loaded)
+}
+
+fn read_fresh<W: Workflow>(
+    store: &mut dyn Store<W>,
+    fresh: &Fresh,
+    most: usize,
+) -> Result<Vec<Waiting<W>>, Error> {
     let mut from = fresh.next;
     loop {
-        let mut page = store.page(JobId(from), load.most)?;
+        let mut page = store.page(JobId(from), most)?;
         page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
-        let Some(last) = page.last() else { return Ok(Loaded::Fresh(Vec::new())) };
+        let Some(last) = page.last() else { return Ok(Vec::new()) };
         from = last.job.id.0 + 1;
-        // Seeds that never move were placed at once.
+        // Seeds that never move, or have a priority, were placed at once.
         page.retain(|record| !record.placed);
         if !page.is_empty() {
-            return Ok(Loaded::Fresh(waiting(page)));
+            return Ok(waiting(page));
         }
     }
 }

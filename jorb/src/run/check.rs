@@ -54,8 +54,8 @@ pub(super) fn sample<W: Workflow>(store: &mut BoxStore<W>, header: &Header<W>) -
     for state in StateId::<W>::all() {
         let here = waiting.iter().filter(|record| record.job.state == state);
         let mut jobs: Vec<_> = here.take(SAMPLE).cloned().collect();
-        if header.counts.get(state, Status::Ready) > 0 {
-            jobs.extend(store.line(state, Status::Ready, None, SAMPLE)?);
+        for lane in store.lanes(state, Status::Ready, None, 1)? {
+            jobs.extend(store.line(state, Status::Ready, &lane, None, SAMPLE)?);
         }
         let misfits: Vec<_> =
             jobs.iter().map_while(|record| Some((record.job.id, misfit(record)?))).collect();

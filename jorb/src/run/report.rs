@@ -13,6 +13,8 @@ use crate::{
 
 mod groups;
 
+/// Lines of a state in which it is looked for when its next job is due.
+const LANES: usize = 1000;
 /// Texts that are printed for each state.
 const PRINTED: usize = 5;
 
@@ -131,12 +133,14 @@ impl<W: Workflow> Run<W> {
             }
         }
         let now = Turn { ready_at: header.now(), seq: u64::MAX };
-        let delayed =
-            if jobs.ready > 0 { store.line(state, Status::Ready, Some(now), 1)? } else { Vec::new() };
+        let mut delayed = Vec::new();
+        for lane in store.lanes(state, Status::Ready, None, LANES)? {
+            delayed.extend(store.line(state, Status::Ready, &lane, Some(now), 1)?);
+        }
         let (reasons, others) = groups.into_reasons();
         Ok(StateReport {
             is_held: header.held.contains(&state),
-            next_due: delayed.first().map(|record| record.job.ready_at),
+            next_due: delayed.iter().map(|record| record.job.ready_at).min(),
             jobs,
             reasons,
             others,

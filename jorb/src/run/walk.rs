@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use crate::{
     Error, JobId, Shown, StateId, Status, Timestamp, Workflow,
-    store::{BoxStore, Header, Record, Turn},
+    store::{BoxStore, Header, Lane, Record, Turn},
 };
 
 /// Jobs that are read at once. Their contexts may be large.
@@ -60,8 +60,10 @@ enum Source<W: Workflow> {
 enum Place<W: Workflow> {
     /// Jobs that move, of any state: no more than the engine has in memory.
     Moving,
-    /// Those of a state and a status that do not move, in the order of their turns.
-    Line(StateId<W>, Status),
+    /// Those of a state and a status that do not move, line by line, after this one.
+    Lines(StateId<W>, Status, Option<Lane>),
+    /// Those of one line, in the order of their turns.
+    Line(StateId<W>, Status, Lane),
     /// Those that were seeded and not looked at since, of any state: by id, from here until before there.
     Fresh(JobId, JobId),
 }
@@ -83,16 +85,16 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
     let mut places = VecDeque::new();
     if filter.status.is_none_or(waits) && !goes_on.is_empty() {
         places.push_back(Place::Moving);
-        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Ready)));
+        places.extend(goes_on.iter().map(|state| Place::Lines(*state, Status::Ready, None)));
         if goes_on.iter().any(|state| header.fresh.by_state[state.index()] > 0) {
             places.push_back(Place::Fresh(JobId(header.fresh.next), JobId(header.fresh.end)));
         }
     }
     if filter.status.is_none_or(|shown| shown == Shown::Parked) {
-        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Parked)));
+        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Parked, Lane::FIRST)));
     }
     if filter.status.is_none_or(|shown| shown == Shown::Ended) {
-        places.extend(ends.iter().map(|state| Place::Line(*state, Status::Ended)));
+        places.extend(ends.iter().map(|state| Place::Line(*state, Status::Ended, Lane::FIRST)));
     }
     Source::Places { places, after: None }
 }
@@ -180,16 +182,26 @@ impl<W: Workflow> Walk<W> {
                 };
                 let (mut page, rest) = match place {
                     Place::Moving => (store.moving()?, None),
-                    Place::Line(state, status) => {
+                    Place::Lines(state, status, last) => {
+                        let lanes = store.lanes(state, status, last.as_ref(), PAGE)?;
+                        if let Some(last) = lanes.last() {
+                            places.push_front(Place::Lines(state, status, Some(last.clone())));
+                        }
+                        for lane in lanes.into_iter().rev() {
+                            places.push_front(Place::Line(state, status, lane));
+                        }
+                        (Vec::new(), None)
+                    }
+                    Place::Line(state, status, lane) => {
                         // Jobs whose time has not come stand behind all others.
                         let delayed = self.filter.status == Some(Shown::Delayed);
                         let come = delayed.then_some(Turn { ready_at: self.now, seq: u64::MAX });
-                        let mut page = store.line(state, status, after.or(come), PAGE)?;
+                        let mut page = store.line(state, status, &lane, after.or(come), PAGE)?;
                         *after = page.last().map(Record::turn);
                         if self.filter.status == Some(Shown::Ready) {
                             page.retain(|record| record.job.ready_at <= self.now);
                         }
-                        (page, Some(place))
+                        (page, Some(Place::Line(state, status, lane)))
                     }
                     Place::Fresh(from, end) => {
                         let mut page = store.page(from, PAGE)?;

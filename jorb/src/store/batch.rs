@@ -1,4 +1,6 @@
 //! What is committed at once.
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{Failure, Line, Numbers, Seeding, Story};
@@ -13,6 +15,8 @@ pub struct Record<W: Workflow> {
     pub seq: u64,
     /// It is in the side table of jobs that do not move.
     pub placed: bool,
+    /// Of the limiters of its state that are `keyed`: with which other jobs it stands in line, if it is ready.
+    pub key: Option<Arc<str>>,
     /// The newest line of its history.
     pub last_line: Option<u64>,
     /// Its newest error.
@@ -21,7 +25,7 @@ pub struct Record<W: Workflow> {
 
 impl<W: Workflow> Clone for Record<W> {
     fn clone(&self) -> Self {
-        Record { job: self.job.clone(), ..*self }
+        Record { job: self.job.clone(), key: self.key.clone(), ..*self }
     }
 }
 
@@ -30,7 +34,16 @@ impl<W: Workflow> Record<W> {
     #[must_use]
     pub fn standing(&self) -> Standing<W> {
         let Snapshot { state, status, .. } = self.job;
-        Standing { state, status, turn: self.turn(), placed: self.placed }
+        Standing { state, status, lane: self.lane(), turn: self.turn(), placed: self.placed }
+    }
+
+    /// Who it stands in line with.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self.job.status {
+            Status::Ready => Lane { priority: self.job.priority, key: self.key.clone() },
+            _ => Lane::FIRST,
+        }
     }
 
     /// Its turn among the jobs of its state and status.
@@ -49,12 +62,28 @@ pub struct Turn {
     pub seq: u64,
 }
 
+/// Ready jobs of a state stand in a line for each priority and key; all others of a status in one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// As [`Snapshot::priority`].
+    pub priority: i8,
+    /// As [`Record::key`].
+    pub key: Option<Arc<str>>,
+}
+
+impl Lane {
+    /// Of jobs that have neither.
+    pub const FIRST: Lane = Lane { priority: 0, key: None };
+}
+
 /// Where a job stands.
 pub struct Standing<W: Workflow> {
     /// Its state.
     pub state: StateId<W>,
     /// Its status.
     pub status: Status,
+    /// Its line.
+    pub lane: Lane,
     /// Its turn.
     pub turn: Turn,
     /// It is in the side table.
@@ -63,11 +92,9 @@ pub struct Standing<W: Workflow> {
 
 impl<W: Workflow> Clone for Standing<W> {
     fn clone(&self) -> Self {
-        *self
+        Standing { lane: self.lane.clone(), ..*self }
     }
 }
-
-impl<W: Workflow> Copy for Standing<W> {}
 
 /// What is committed at once.
 pub struct Batch<W: Workflow> {
@@ -80,7 +107,7 @@ pub struct Batch<W: Workflow> {
     pub admitted: Vec<(JobId, StateId<W>)>,
     /// The next numbers to give out.
     pub next: Numbers,
-    /// For some limiters, when the next permit is due if none is left over.
+    /// For some limiters, when the next permit is due if none is left over; 0 for those that are to be forgotten.
     pub limiters: Vec<(LimiterName, Timestamp)>,
     /// What some adaptive rates learned.
     pub learned: Vec<(LimiterName, Learned)>,

@@ -1,7 +1,7 @@
 //! A store that was chosen while running is a store.
 use std::path::Path;
 
-use super::{Access, Batch, BoxStore, Failure, Header, OnceKey, Record, Restored, Store, Story, Turn};
+use super::{Access, Batch, BoxStore, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn};
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 
 macro_rules! forward {
@@ -28,9 +28,17 @@ impl<W: Workflow> Store<W> for BoxStore<W> {
             self: &mut Self,
             state: StateId<W>,
             status: Status,
+            lane: &Lane,
             after: Option<Turn>,
             most: usize
         ) -> Result<Vec<Record<W>>, Error>;
+        lanes(
+            self: &mut Self,
+            state: StateId<W>,
+            status: Status,
+            after: Option<&Lane>,
+            most: usize
+        ) -> Result<Vec<Lane>, Error>;
         job(self: &mut Self, id: JobId) -> Result<Option<Record<W>>, Error>;
         child(self: &mut Self, parent: JobId, n: u64) -> Result<Option<JobId>, Error>;
         story(self: &mut Self, id: JobId) -> Result<Story, Error>;

@@ -1,5 +1,5 @@
 //! The JSON form of one job, by which it describes itself: in a JSON document, in an export, on the command line.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,7 +18,7 @@ mod raw;
 mod when;
 
 /// The version of this form.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// One job. What is not there has an obvious default, so that people can write one by hand.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +60,11 @@ pub(crate) struct Entry {
     /// It is ready, but in a line that memory did not hold.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) placed: bool,
+    #[serde(default, skip_serializing_if = "is_normal")]
+    pub(crate) priority: i8,
+    /// Of the limiters of its state that are `keyed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) once: Option<OnceEntry>,
     /// By state, oldest first.
@@ -153,7 +158,7 @@ impl Entry {
         story: Story,
         once: Option<Once>,
     ) -> Result<Self, Unwritable> {
-        let Record { job, seq, placed, .. } = record;
+        let Record { job, seq, placed, key, .. } = record;
         let context = W::CODEC.job.text(&job.context)?;
         let mut errors = BTreeMap::<_, Vec<_>>::new();
         for failure in story.errors {
@@ -178,6 +183,8 @@ impl Entry {
             kicked: job.kicked,
             seq: Some(*seq),
             placed: *placed && job.status == Status::Ready,
+            priority: job.priority,
+            key: key.clone(),
             once: once.map(|Once { state, key }| OnceEntry { state, key: key.to_string() }),
             errors,
             history: story.lines.into_iter().map(Into::into).collect(),
@@ -226,6 +233,7 @@ impl Entry {
             state,
             data: text(self.data).map_or(Saved::Nothing, Saved::Json),
             context: Saved::Json(text(self.context).unwrap_or_else(|| "null".into())),
+            priority: self.priority,
             status,
             ready_at: self.ready_at.map_or(Timestamp(0), |When(at)| at),
             delay: self.delay_ms.0,
@@ -234,12 +242,18 @@ impl Entry {
             job,
             seq: self.seq.unwrap_or(0),
             placed: self.placed || status != Status::Ready,
+            key: self.key,
             last_line: story.lines.last().map(|line| line.id),
             last_error: story.errors.last().map(|error| error.id),
         };
         let once = self.once.map(|OnceEntry { state, key }| Once { state, key: key.into() });
         (record, story, once)
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_normal(priority: &i8) -> bool {
+    *priority == 0
 }
 
 const fn one() -> u32 {

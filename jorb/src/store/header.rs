@@ -1,12 +1,23 @@
 //! What a store knows of a run as a whole.
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use uuid::Uuid;
 
+use super::Batch;
 use crate::{Saved, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
 pub type LimiterName = Cow<'static, str>;
+
+/// The same of one key of a limiter that is `keyed`.
+pub(crate) fn key_name(limiter: &str, key: &str) -> LimiterName {
+    format!("{limiter}[{key}]").into()
+}
+
+/// The limiter and the key that such a name is made of.
+pub(crate) fn named_key(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix(']')?.split_once('[')
+}
 
 /// What an adaptive rate learned of a service.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -37,9 +48,9 @@ pub struct Header<W: Workflow> {
     /// States that an operator has stopped.
     pub held: Vec<StateId<W>>,
     /// For each limiter that was saved, when its next permit is due if none is left over.
-    pub limiters: Vec<(LimiterName, Timestamp)>,
+    pub limiters: BTreeMap<LimiterName, Timestamp>,
     /// What adaptive rates learned.
-    pub learned: Vec<(LimiterName, Learned)>,
+    pub learned: BTreeMap<LimiterName, Learned>,
     /// What an operator has changed of limits.
     pub tuned: Vec<(LimiterName, Tuning)>,
     /// The limiters were saved by a clean stop: what they say is exact.
@@ -60,8 +71,8 @@ impl<W: Workflow> Header<W> {
             fresh: Fresh { next: 0, end: 0, by_state: vec![0; states] },
             counts: Counts::none(states),
             held: Vec::new(),
-            limiters: Vec::new(),
-            learned: Vec::new(),
+            limiters: BTreeMap::new(),
+            learned: BTreeMap::new(),
             tuned: Vec::new(),
             clean: true,
         }
@@ -69,6 +80,19 @@ impl<W: Workflow> Header<W> {
 }
 
 impl<W: Workflow> Header<W> {
+    /// What a batch says of limiters. What is due at no time is to be forgotten.
+    pub(crate) fn limit(&mut self, batch: &Batch<W>) {
+        for (name, due) in &batch.limiters {
+            if *due == Timestamp(0) {
+                self.limiters.remove(name);
+                self.learned.remove(name);
+            } else {
+                self.limiters.insert(name.clone(), *due);
+            }
+        }
+        self.learned.extend(batch.learned.iter().cloned());
+    }
+
     /// The time, outside of a processor: never before the last commit.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::now().max(self.next.time)

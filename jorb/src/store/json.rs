@@ -9,7 +9,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     entry::{Entry, Head},
     lock::{Lock, canonical},
     table::{Once, Row, Table},
@@ -295,10 +295,21 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        Ok(self.table()?.line(state, status, after, most))
+        Ok(self.table()?.line(state, status, lane, after, most))
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        Ok(self.table()?.lanes(state, status, after, most))
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {

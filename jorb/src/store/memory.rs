@@ -4,7 +4,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{
-    Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     table::{Row, Table},
 };
 use crate::{Error, Form, JobId, StateId, Status, Timestamp, Workflow};
@@ -110,10 +110,21 @@ impl<W: Workflow> Store<W> for MemoryStore<W> {
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        Ok(self.table().line(state, status, after, most))
+        Ok(self.table().line(state, status, lane, after, most))
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        Ok(self.table().lanes(state, status, after, most))
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{
-    Access, Batch, Failure, Header, OnceKey, Record, Restored, Store, Story, Turn, lock::Lock, transfer,
+    Access, Batch, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn, lock::Lock, transfer,
 };
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 use checkpoint::Checkpoints;
@@ -176,10 +176,21 @@ impl<W: Workflow> Store<W> for SqliteStore {
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        self.with("read jobs", |open| read::line(open, state, status, after, most))
+        self.with("read jobs", |open| read::line(open, state, status, lane, after, most))
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        self.with("read the lines of a state", |open| read::lanes(open, state, status, after, most))
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {

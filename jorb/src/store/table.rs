@@ -1,13 +1,14 @@
 //! A run in memory: what [`MemoryStore`](super::MemoryStore) is, and what a JSON document is while it is open.
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Bound,
     sync::Arc,
 };
 
 use uuid::Uuid;
 
 use super::{
-    Batch, Change, Counts, Fresh, Header, LimiterName, New, OnceKey, Record, Seeding, Standing, Story, Turn,
+    Batch, Change, Counts, Fresh, Header, Lane, New, OnceKey, Record, Seeding, Standing, Story, Turn,
 };
 use crate::{JobId, StateId, Status, Timestamp, Workflow};
 
@@ -23,11 +24,14 @@ pub(crate) struct Table<W: Workflow> {
     head: Header<W>,
     jobs: Rows<W>,
     /// Placed jobs, by state and status.
-    places: Vec<[BTreeSet<(Turn, JobId)>; Status::ALL.len()]>,
+    places: Vec<[Lanes; Status::ALL.len()]>,
     children: BTreeMap<(JobId, u64), JobId>,
     /// By the state in which the job was made.
     once: Vec<HashSet<Arc<str>>>,
 }
+
+/// Jobs of a state and a status, line by line.
+type Lanes = BTreeMap<Lane, BTreeSet<(Turn, JobId)>>;
 
 impl<W: Workflow> Table<W> {
     /// A run without jobs.
@@ -83,8 +87,7 @@ impl<W: Workflow> Table<W> {
             }
         }
         head.next = batch.next;
-        put(&mut head.limiters, &batch.limiters);
-        put(&mut head.learned, &batch.learned);
+        head.limit(batch);
         if let Some(tuned) = &batch.tuned {
             head.tuned.clone_from(tuned);
         }
@@ -170,16 +173,29 @@ impl<W: Workflow> Table<W> {
         &self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Vec<Record<W>> {
-        let placed = &self.places[state.index()][status as usize];
+        let Some(placed) = self.places[state.index()][status as usize].get(lane) else { return Vec::new() };
         let record = |(_, id): &(Turn, JobId)| self.job(*id).expect("placed jobs are there");
         match after {
             // No job has that number, so this is behind all of a turn.
             Some(after) => placed.range((after, JobId(u64::MAX))..).take(most).map(record).collect(),
             None => placed.iter().take(most).map(record).collect(),
         }
+    }
+
+    pub(crate) fn lanes(
+        &self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Vec<Lane> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let lanes = self.places[state.index()][status as usize].range::<Lane, _>((from, Bound::Unbounded));
+        lanes.map(|(lane, _)| lane.clone()).take(most).collect()
     }
 
     pub(crate) fn job(&self, id: JobId) -> Option<Record<W>> {
@@ -225,9 +241,14 @@ impl<W: Workflow> Table<W> {
         self.head.counts.add(at.state, at.status, n);
         let placed = &mut self.places[at.state.index()][at.status as usize];
         if at.placed && n > 0 {
-            placed.insert((at.turn, id));
+            placed.entry(at.lane).or_default().insert((at.turn, id));
         } else if at.placed {
-            placed.remove(&(at.turn, id));
+            if let Some(line) = placed.get_mut(&at.lane) {
+                line.remove(&(at.turn, id));
+                if line.is_empty() {
+                    placed.remove(&at.lane);
+                }
+            }
         } else if self.in_fresh_range(id) {
             let fresh = &mut self.head.fresh.by_state[at.state.index()];
             *fresh = fresh.checked_add_signed(n).expect("a fresh job is counted once");
@@ -236,15 +257,5 @@ impl<W: Workflow> Table<W> {
 
     fn in_fresh_range(&self, id: JobId) -> bool {
         (self.head.fresh.next..self.head.fresh.end).contains(&id.0)
-    }
-}
-
-/// News of some limiters, among what is known of all.
-fn put<T: Copy>(known: &mut Vec<(LimiterName, T)>, news: &[(LimiterName, T)]) {
-    for (name, new) in news {
-        match known.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = *new,
-            None => known.push((name.clone(), *new)),
-        }
     }
 }

@@ -102,8 +102,8 @@ fn fill<W: Workflow>(
     })?;
     store.restore(page)?;
     store.commit(&Batch {
-        limiters: header.limiters,
-        learned: header.learned,
+        limiters: header.limiters.into_iter().collect(),
+        learned: header.learned.into_iter().collect(),
         tuned: Some(header.tuned),
         held: Some(header.held),
         overall: header.overall,
@@ -129,7 +129,7 @@ pub(super) fn restore<W: Workflow>(
         let before = record.standing();
         let change = |line, error| {
             let now = Box::new(record.clone());
-            Change { before, now, line, error, kicks: Vec::new() }
+            Change { before: before.clone(), now, line, error, kicks: Vec::new() }
         };
         past.changes.push(Change { before: first.standing(), ..change(None, None) });
         past.changes.extend(story.lines.into_iter().map(|line| change(Some(line), None)));

@@ -4,8 +4,8 @@ use std::{collections::HashSet, time::Duration};
 use jorb::{
     Form, JobId, Snapshot, StateId, Status, Timestamp,
     store::{
-        Batch, Change, Counts, Failure, Fresh, Header, Line, New, Numbers, OnceKey, Record, Restored,
-        Seeding, Story,
+        Batch, Change, Counts, Failure, Fresh, Header, LimiterName, Line, New, Numbers, OnceKey, Record,
+        Restored, Seeding, Story,
     },
 };
 
@@ -96,9 +96,8 @@ impl Model {
         }
         if random.once_in(5) {
             let name = ["app::GitHub", random.one_of(&states).name()][usize::from(random.once_in(2))];
-            let limiter = (name.into(), Timestamp(T0 + random.below(1000)));
-            self.header.limiters.retain(|(name, _)| *name != limiter.0);
-            self.header.limiters.push(limiter.clone());
+            let limiter: (LimiterName, Timestamp) = (name.into(), Timestamp(T0 + random.below(1000)));
+            self.header.limiters.insert(limiter.0.clone(), limiter.1);
             batch.limiters.push(limiter);
         }
         if random.once_in(9) {
@@ -236,6 +235,7 @@ impl Model {
             state: StateId::of(&state),
             data: data(self.form, &state),
             context: context(self.form, &Note { text: String::new(), n: id.0 }),
+            priority: 0,
             status: Status::Ready,
             ready_at: Timestamp(T0),
             delay: Duration::ZERO,
@@ -243,7 +243,7 @@ impl Model {
         let seq = take(&mut self.header.next.seq);
         let placed = late && (parent.is_none() || random.once_in(2));
         let once = random.once_in(2).then(|| format!("key {}", random.below(40)));
-        New { record: Record { job, seq, placed, last_line: None, last_error: None }, once }
+        New { record: Record { job, seq, placed, key: None, last_line: None, last_error: None }, once }
     }
 
     fn make(&mut self, New { record, once }: &New<Flow>, refused: &mut Vec<JobId>) {

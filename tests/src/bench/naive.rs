@@ -1,9 +1,11 @@
 //! The model, asked as a store is.
+use std::collections::BTreeSet;
+
 use std::path::Path;
 
 use jorb::{
     Error, Form, JobId, StateId, Status,
-    store::{Access, Batch, Header, OnceKey, Record, Restored, Store, Story, Turn},
+    store::{Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn},
 };
 
 use super::{Model, tell};
@@ -66,6 +68,7 @@ impl Store<Flow> for Model {
         &mut self,
         state: StateId<Flow>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<Flow>>, Error> {
@@ -73,12 +76,27 @@ impl Store<Flow> for Model {
             record.placed
                 && record.job.state == state
                 && record.job.status == status
+                && record.lane() == *lane
                 && Some(record.turn()) > after
         };
         let mut line: Vec<_> = self.records().filter(here).cloned().collect();
         line.sort_by_key(Record::turn);
         line.truncate(most);
         Ok(line)
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<Flow>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        let here = |record: &&Record<Flow>| {
+            record.placed && record.job.state == state && record.job.status == status
+        };
+        let lanes: BTreeSet<Lane> = self.records().filter(here).map(Record::lane).collect();
+        Ok(lanes.into_iter().filter(|lane| Some(lane) > after).take(most).collect())
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<Flow>>, Error> {

@@ -8,7 +8,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store,
-    store::{Access, Batch, Change, Header, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, Change, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 use super::Trace;
@@ -222,10 +222,21 @@ impl Store<Walk> for Slow {
         &mut self,
         state: StateId<Walk>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<Walk>>, Error> {
-        self.does(Does::Read, |store| store.line(state, status, after, most))
+        self.does(Does::Read, |store| store.line(state, status, lane, after, most))
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<Walk>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        self.does(Does::Read, |store| store.lanes(state, status, after, most))
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<Walk>>, Error> {

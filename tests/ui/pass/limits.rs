@@ -12,12 +12,16 @@ mod limits {
     #[derive(Debug)]
     pub struct Bytes {}
 
+    /// A pool for each user, and a rate; those who are weighted as well have a key, too.
+    #[limiter(keyed, rate = "5/s", concurrency = POOL, weighted)]
+    pub struct User;
+
     #[cfg(any())]
     #[limiter(rate = "1/s")]
     pub struct Nowhere;
 }
 
-use jorb::{Weighted, prelude::*};
+use jorb::{Keyed, Weighted, prelude::*};
 
 #[workflow(job = String)]
 #[derive(Clone)]
@@ -36,12 +40,24 @@ impl Weighted<crawl::Upload> for limits::Bytes {
     }
 }
 
+impl Weighted<crawl::Upload> for limits::User {
+    fn cost(_: &crawl::Upload, _: &String) -> u32 {
+        2
+    }
+}
+
+impl Keyed<crawl::Upload> for limits::User {
+    fn key(_: &crawl::Upload, job: &String) -> String {
+        job.clone()
+    }
+}
+
 #[state(limits(self::limits::Pool,))]
 async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> {
     Ok(Next::to(crawl::Done))
 }
 
-#[state(concurrency = 2, limits(limits::Pool, limits::Bytes))]
+#[state(concurrency = 2, limits(limits::Pool, limits::Bytes, limits::User))]
 fn upload(_: crawl::Upload, cx: &mut Cx<Crawl>) -> Outcome<crawl::Upload> {
     cx.settle::<limits::Bytes>(7);
     Ok(Next::to(crawl::Done))
@@ -49,7 +65,7 @@ fn upload(_: crawl::Upload, cx: &mut Cx<Crawl>) -> Outcome<crawl::Upload> {
 
 fn main() {
     let names: Vec<_> = Crawl::STATES[1].limits.iter().map(|limiter| limiter.name).collect();
-    assert_eq!(names, ["Pool", "Bytes"]);
+    assert_eq!(names, ["Pool", "Bytes", "User"]);
     let (_, demand) = Crawl::from(crawl::Upload(3)).demand(&"four".to_owned());
-    assert_eq!(demand, jorb::Demand::of(&[1, 7]));
+    assert_eq!(demand, jorb::Demand::of(&[1, 7, 2]).with_keys(Crawl::STATES[1].limits, &["", "", "four"].map(Into::into)));
 }

@@ -31,6 +31,8 @@ pub(super) struct Followers<W: Workflow> {
     pub(super) children: Vec<Then<W>>,
     /// How many bytes the change takes until then.
     pub(super) bytes: usize,
+    /// It is what a step left.
+    pub(super) of_step: bool,
 }
 
 /// Where a job waits once it is durable.
@@ -62,6 +64,7 @@ impl<W: Workflow> Core<W> {
         batch.held = inner.held.take();
         batch.tuned = inner.take_tuned();
         let mut saved = Vec::new();
+        batch.limiters.extend(inner.permits.forgotten());
         for (due, sender) in inner.saves.drain(..) {
             batch.limiters.extend(due);
             saved.extend(sender);
@@ -87,11 +90,18 @@ impl<W: Workflow> Core<W> {
         let now = self.clock.nanos();
         let mut inner = self.lock();
         let was_full = inner.is_full();
+        if batch.tuned.is_some() && !inner.tuned_anew {
+            inner.permits.settled();
+        }
         inner.record(&batch);
         inner.uncommitted -= changes.len();
         for (change, followers) in changes.drain(..).zip(followers.drain(..)) {
             inner.count(&change, &dropped);
-            inner.lines[change.before.state.index()].uncommitted -= 1;
+            let queue = &mut inner.queues[change.before.state.index()];
+            queue.uncommitted -= 1;
+            if followers.of_step {
+                queue.settled(&change.before.lane);
+            }
             inner.uncommitted_bytes -= followers.bytes;
             inner.arrive(change.now, followers.then, now, &mut woken);
             for (new, then) in change.kicks.into_iter().zip(followers.children) {
@@ -100,15 +110,19 @@ impl<W: Workflow> Core<W> {
                     inner.arrive(Box::new(record), then, now, &mut woken);
                 } else if record.job.status == Status::Ready {
                     let here = matches!(then, Then::Here(_));
-                    inner.lines[record.job.state.index()].cancel(here, record.turn());
+                    let queue = &mut inner.queues[record.job.state.index()];
+                    if let Some(line) = queue.find(&record.lane()) {
+                        queue.cancel(line, here, record.turn());
+                    }
                 }
             }
         }
         inner.spare = (changes, followers);
-        for line in &mut inner.lines {
-            line.committed();
+        for queue in &mut inner.queues {
+            queue.committed();
         }
         for state in StateId::<W>::all() {
+            inner.tidy(state.index(), now);
             inner.ask(state, now, self);
         }
         inner.settle(self);
@@ -146,9 +160,13 @@ impl<W: Workflow> Inner<W> {
         match then {
             Then::Here(at_hand) => {
                 woken[state] = true;
-                self.lines[state].arrive(Waiting { record, at_hand, since: now });
+                let lane = record.lane();
+                let line = self.queues[state].find(&lane).expect("a line that expects a job is kept");
+                self.queues[state].arrive(line, Waiting { record, at_hand, since: now, uses: None });
             }
-            Then::Away if record.job.status == Status::Ready => self.lines[state].saved(record.turn()),
+            Then::Away if record.job.status == Status::Ready => {
+                self.queues[state].saved(&record.lane(), record.turn());
+            }
             Then::Away => {}
         }
     }
@@ -161,7 +179,7 @@ impl<W: Workflow> Inner<W> {
     /// What the store did to its jobs, done to our copy of what it knows.
     fn count(&mut self, change: &Change<W>, dropped: &HashSet<JobId>) {
         let counts = &mut self.durable.counts;
-        let (before, now) = (change.before, &change.now.job);
+        let (before, now) = (&change.before, &change.now.job);
         counts.add(before.state, before.status, -1);
         counts.add(now.state, now.status, 1);
         for new in change.kicks.iter().filter(|new| !dropped.contains(&new.record.job.id)) {
@@ -179,15 +197,9 @@ impl<W: Workflow> Inner<W> {
             durable.fresh.next = id.0 + 1;
             durable.fresh.by_state[state.index()] -= 1;
         }
-        for (name, due) in &batch.limiters {
-            durable.limiters.retain(|(of, _)| of != name);
-            durable.limiters.push((name.clone(), *due));
-        }
+        durable.limit(batch);
         if let Some(tuned) = &batch.tuned {
             durable.tuned.clone_from(tuned);
-        }
-        if !batch.learned.is_empty() {
-            durable.learned.clone_from(&batch.learned);
         }
         if let Some(held) = &batch.held {
             durable.held.clone_from(held);

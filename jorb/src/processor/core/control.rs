@@ -1,7 +1,7 @@
 //! What is asked from outside.
 use super::{Core, Inner, Phase};
 use crate::{
-    Error, LimiterSpec, Policy, StateId, Status, Tuning, Workflow,
+    Error, LimiterSpec, Policy, StateId, Status, Timestamp, Tuning, Workflow,
     processor::summary::{Ending, Overview, StateOverview, Tuned},
     store::{Header, LimiterName},
     tuning::{limiter, tune, tuned, tuning_of},
@@ -44,7 +44,7 @@ impl<W: Workflow> Core<W> {
         }
         inner.hold(&[(state, held)]);
         // Who stood behind its jobs need not wait for them.
-        inner.permits_changed(state, self);
+        inner.permits_changed(state, &None, self);
         inner.settle(self);
         drop(inner);
         self.work.notify_one();
@@ -63,11 +63,16 @@ impl<W: Workflow> Core<W> {
         }
         tune(&mut inner.tuned, name, tuning);
         inner.tuned_anew = true;
-        inner.permits.tune::<W>(&inner.policies, name, tuning_of(&inner.tuned, name), now);
+        if inner.permits.tune::<W>(&inner.policies, name, tuning_of(&inner.tuned, name), now) {
+            inner.join_again(now);
+        }
+        let taken = inner.permits.taken(name);
+        inner.saves.push((taken, None));
         inner.current = tuned::<W>(&inner.tuned, &inner.policies);
-        for state in 0..inner.lines.len() {
+        for state in 0..inner.queues.len() {
             let slots = inner.slots(state);
-            inner.lines[state].widen(2 * slots);
+            inner.queues[state].widen(2 * slots);
+            inner.queues[state].tell_all();
         }
         self.work.notify_one();
         self.grow.notify_one();
@@ -120,11 +125,11 @@ impl<W: Workflow> Core<W> {
         let now = self.clock.now();
         let inner = self.lock();
         let state = |state: StateId<W>| {
-            let line = &inner.lines[state.index()];
+            let line = &inner.queues[state.index()];
             let counts = &inner.durable.counts;
             let ready = counts.get(state, Status::Ready);
             let executing = (line.executing as u64).min(ready);
-            let delayed = line.delayed(now).min(ready - executing);
+            let delayed = inner.delayed(state, now).min(ready - executing);
             let completed = if state.spec().terminal() {
                 counts.get(state, Status::Ended)
             } else {
@@ -178,10 +183,31 @@ impl<W: Workflow> Inner<W> {
         self.tuned.iter().map(tuned).collect()
     }
 
+    /// Lines take of other limiters than before.
+    fn join_again(&mut self, now: u64) {
+        let Inner { queues, permits, .. } = self;
+        for (state, queue) in StateId::<W>::all().zip(queues) {
+            queue.uses(|line| {
+                let before = line.uses.clone();
+                let uses = permits.join(state, line.lane.key.as_deref(), now);
+                permits.leave(&before, now);
+                uses
+            });
+        }
+    }
+
+    /// Jobs of a state that wait for a time after `now`, as far as is known.
+    fn delayed(&self, state: StateId<W>, now: Timestamp) -> u64 {
+        let queue = &self.queues[state.index()];
+        let known = queue.waiting() + (queue.executing + queue.uncommitted) as u64;
+        let beyond = self.durable.counts.get(state, Status::Ready).saturating_sub(known);
+        queue.delayed(now) + if queue.all_later(now) { beyond } else { 0 }
+    }
+
     pub(super) fn hold(&mut self, states: &[(StateId<W>, bool)]) {
         for (state, held) in states {
-            self.lines[state.index()].held = *held;
+            self.queues[state.index()].held = *held;
         }
-        self.held = Some(StateId::all().filter(|s| self.lines[s.index()].held).collect());
+        self.held = Some(StateId::all().filter(|s| self.queues[s.index()].held).collect());
     }
 }

@@ -7,9 +7,9 @@ use super::{
     nanos,
 };
 use crate::{
-    Demand, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
+    Demand, JobId, Saved, Snapshot, Status, Timestamp, Workflow,
     cx::Settled,
-    processor::{line::AtHand, summary::Ending},
+    processor::{line::AtHand, permits::Uses, summary::Ending},
     reduce::{Action, Effects, Failing, Kicked, Moving, Throttle},
     store::{Change, Failure, Line as HistoryLine, New, Record, Standing},
 };
@@ -33,6 +33,7 @@ pub(in crate::processor) struct Done<W: Workflow> {
     pub(in crate::processor) ran: Duration,
     /// When, in nanoseconds.
     pub(in crate::processor) ended: u64,
+    pub(in crate::processor) uses: Uses,
 }
 
 impl<W: Workflow> Core<W> {
@@ -45,7 +46,7 @@ impl<W: Workflow> Core<W> {
 impl<W: Workflow> Inner<W> {
     pub(super) fn finish(&mut self, done: Done<W>, core: &Core<W>) {
         self.executing -= 1;
-        self.lines[done.before.state.index()].executing -= 1;
+        self.queues[done.before.state.index()].executing -= 1;
         self.give_back(&done, core);
         if done.action == Action::Stay || self.failure.is_some() {
             self.settle(core);
@@ -65,14 +66,25 @@ impl<W: Workflow> Inner<W> {
     /// Numbers and places for what a step left.
     fn queue(&mut self, done: Done<W>) {
         let Done {
-            before, mut record, effects, kicks, action, at_hand, of_kicks, waited, ran, ended, ..
+            before,
+            mut record,
+            effects,
+            kicks,
+            action,
+            at_hand,
+            of_kicks,
+            waited,
+            ran,
+            ended,
+            uses,
+            ..
         } = done;
         record.seq = take(&mut self.next.seq);
         record.placed = true;
         let mut bytes = size(&record.job);
         let (mut line, mut error) = (None, None);
         if let Some(Throttle { after }) = effects.throttle {
-            self.throttle(before.state, after, ended);
+            self.throttle(&uses, after, ended);
         }
         if let Some(Failing { state, step, attempt, at, error: text }) = effects.error {
             let id = take(&mut self.next.error);
@@ -100,7 +112,9 @@ impl<W: Workflow> Inner<W> {
         }
         let mut children = Vec::with_capacity(kicks.len());
         let parent = record.job.id;
-        let kick = |((n, kick), at_hand)| {
+        let priority = record.job.priority;
+        let kick = |((n, mut kick), at_hand): ((u64, Kicked<W>), AtHand<W>)| {
+            kick.priority = kick.priority.or(Some(priority));
             let (new, then) = self.child((parent, n), kick, at_hand, ended);
             bytes += size(&new.record.job);
             children.push(then);
@@ -111,18 +125,18 @@ impl<W: Workflow> Inner<W> {
             Action::Run => self.follower(&mut record, at_hand, ended),
             Action::Park | Action::End | Action::Stay => Then::Away,
         };
-        self.lines[before.state.index()].uncommitted += 1;
+        self.queues[before.state.index()].uncommitted += 1;
         self.changes.push(Change { before, now: record, line, error, kicks });
-        self.followers.push(Followers { then, children, bytes });
+        self.followers.push(Followers { then, children, bytes, of_step: true });
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
     }
 
-    fn throttle(&mut self, state: StateId<W>, after: Option<Duration>, now: u64) {
+    fn throttle(&mut self, uses: &Uses, after: Option<Duration>, now: u64) {
         self.tally.throttles += 1;
         if let Some(after) = after {
             let pause = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-            self.permits.pause(state.index(), now.saturating_add(pause));
+            self.permits.pause(uses, now.saturating_add(pause));
         }
     }
 
@@ -132,37 +146,42 @@ impl<W: Workflow> Inner<W> {
         if !self.permits.limits(state.index()) {
             return;
         }
-        self.permits.give_back(state.index());
+        let uses = &done.uses;
         // An error says nothing about what the service allows.
         let throttled = done.effects.throttle.is_some();
         if throttled || done.effects.moved.is_some() && done.effects.error.is_none() {
             let started_at =
                 done.ended.saturating_sub(u64::try_from(done.ran.as_nanos()).unwrap_or(u64::MAX));
-            self.permits.answered(state.index(), done.ended, started_at, throttled);
+            self.permits.answered(uses, done.ended, started_at, throttled);
         }
         for (limiter, actual) in done.settled.iter().flat_map(|settled| settled.iter()) {
-            let settled = self.permits.settle(state.index(), &done.demand, limiter, *actual, done.ended);
-            let Some(settled) = settled else {
+            let settled =
+                self.permits.settle(state.index(), uses, &done.demand, limiter, *actual, done.ended);
+            let Ok(settled) = settled else {
                 let state = state.name();
                 tracing::warn!(state, limiter, "settled a limiter that its state does not name");
                 continue;
             };
-            let due = self.permits.unsaved(settled, done.ended);
+            let due = settled.and_then(|gate| self.permits.unsaved(gate, done.ended));
             self.saves.extend(due.map(|due| (vec![due], None)));
         }
-        self.permits_changed(state, core);
+        self.permits_changed(state, uses, core);
+        self.permits.give_back(uses, done.ended);
     }
 
     /// Decides where a job waits that has a step to make: in memory, in the store, or (delayed) in both.
-    fn follower(&mut self, record: &mut Record<W>, at_hand: AtHand<W>, now: u64) -> Then<W> {
-        let line = &mut self.lines[record.job.state.index()];
+    pub(super) fn follower(&mut self, record: &mut Record<W>, at_hand: AtHand<W>, now: u64) -> Then<W> {
+        record.key.clone_from(&at_hand.demand.key);
+        let (turn, state) = (record.turn(), record.job.state);
+        let line = self.line(state, &record.lane(), false, now);
+        let queue = &mut self.queues[state.index()];
         if self.canary.as_ref().is_some_and(|canary| canary.jobs.contains(&record.job.id)) {
             // Whoever stands before it may never start.
-            line.keep();
+            queue.keep(line);
             record.placed = false;
             return Then::Here(at_hand);
         }
-        let here = line.expect(record.turn(), size(&record.job), now);
+        let here = queue.expect(line, turn, size(&record.job), now);
         record.placed = !here || nanos(record.job.ready_at) > now;
         if here { Then::Here(at_hand) } else { Then::Away }
     }
@@ -183,6 +202,7 @@ impl<W: Workflow> Inner<W> {
             began: None,
             errors: 0,
             kicked: 0,
+            priority: kick.priority.unwrap_or(0),
             state: kick.to.state,
             data: kick.to.data,
             context: kick.context,
@@ -191,7 +211,7 @@ impl<W: Workflow> Inner<W> {
             delay: Duration::ZERO,
         };
         let seq = take(&mut self.next.seq);
-        let mut record = Record { job, seq, placed: true, last_line: None, last_error: None };
+        let mut record = Record { job, seq, placed: true, key: None, last_line: None, last_error: None };
         let then = if terminal { Then::Away } else { self.follower(&mut record, at_hand, now) };
         (New { record, once: kick.once }, then)
     }

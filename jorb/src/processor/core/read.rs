@@ -6,23 +6,35 @@ use super::{
 };
 use crate::{
     StateId, Workflow,
-    processor::line::{FLOWS, Waiting},
-    store::{Change, Fresh, Turn},
+    processor::{
+        line::Waiting,
+        queue::{FLOWS, Page},
+    },
+    store::{Change, Fresh, Record, Standing},
 };
 
 /// What the writer is to read.
 pub(in crate::processor) struct Load<W: Workflow> {
     pub(in crate::processor) state: StateId<W>,
-    pub(in crate::processor) after: Option<Turn>,
-    pub(in crate::processor) most: usize,
-    /// There are fresh jobs of this state, from here on.
+    pub(in crate::processor) pages: Vec<Page>,
+    /// There are fresh jobs of this state, from here on; and how many to read of them if the pages are empty.
     pub(in crate::processor) fresh: Option<Fresh>,
+    pub(in crate::processor) most: usize,
 }
 
 /// What it read.
-pub(in crate::processor) enum Loaded<W: Workflow> {
-    Placed(Vec<Waiting<W>>),
-    Fresh(Vec<Waiting<W>>),
+pub(in crate::processor) struct Loaded<W: Workflow> {
+    pub(in crate::processor) pages: Vec<LoadedPage<W>>,
+    pub(in crate::processor) fresh: Option<Vec<Waiting<W>>>,
+}
+
+/// A page of a line. The store has no more jobs of it, if these are `all`, but for those behind the fresh ones, which were
+/// `cut` off.
+pub(in crate::processor) struct LoadedPage<W: Workflow> {
+    pub(in crate::processor) line: usize,
+    pub(in crate::processor) jobs: Vec<Waiting<W>>,
+    pub(in crate::processor) all: bool,
+    pub(in crate::processor) cut: bool,
 }
 
 impl<W: Workflow> Core<W> {
@@ -30,32 +42,44 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn take_load(&self) -> Option<Load<W>> {
         let mut inner = self.lock();
         let now = self.clock.nanos();
-        let (state, (after, most)) = loop {
+        loop {
             let state = if inner.ending.is_some() { None } else { inner.loads.pop_front() }?;
-            if let Some(page) = inner.lines[state.index()].next_page(now) {
-                break (state, page);
+            let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
+            let queue = &mut inner.queues[state.index()];
+            let (pages, most) = (queue.pages(now), queue.fresh_page(now));
+            // Those that were short may not be any more.
+            if fresh.is_some() || !pages.is_empty() {
+                return Some(Load { state, pages, fresh, most });
             }
-        };
-        let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
-        Some(Load { state, after, most, fresh })
+        }
     }
 
     pub(in crate::processor) fn loaded(&self, state: StateId<W>, loaded: Loaded<W>) {
         let now = self.clock.nanos();
         let mut inner = self.lock();
         let inner_ref = &mut *inner;
-        match loaded {
-            Loaded::Placed(page) => inner_ref.lines[state.index()].loaded(page, now),
-            Loaded::Fresh(page) => {
-                inner_ref.lines[state.index()].none_put_back();
-                let bytes = page.first().map(|job| size(&job.record.job));
-                inner_ref.lines[state.index()].admitted(bytes);
-                for job in page {
-                    inner_ref.admit(job, now);
-                }
-                self.work.notify_one();
-            }
+        for page in loaded.pages {
+            inner_ref.loaded(state, page, now);
         }
+        if let Some(page) = loaded.fresh {
+            if let Some(job) = page.first() {
+                inner_ref.queues[state.index()].sized(size(&job.record.job));
+            }
+            for job in page {
+                inner_ref.admit(job, now);
+            }
+            for state in StateId::<W>::all() {
+                if inner_ref.fresh.by_state[state.index()] == 0 && inner_ref.queues[state.index()].fresh {
+                    inner_ref.queues[state.index()].no_fresh();
+                }
+            }
+            self.work.notify_one();
+        }
+        inner_ref.tidy(state.index(), now);
+        for state in StateId::<W>::all() {
+            inner_ref.ask(state, now, self);
+        }
+        self.want_loads(inner_ref);
         inner.settle(self);
         drop(inner);
         for wake in &self.wake {
@@ -72,38 +96,72 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     /// A fresh job was read: it moves from now on, or is placed when its line is long.
-    fn admit(&mut self, job: Waiting<W>, now: u64) {
+    fn admit(&mut self, mut job: Waiting<W>, now: u64) {
         let (id, state) = (job.record.job.id, job.record.job.state);
         self.fresh.next = id.0 + 1;
         self.fresh.by_state[state.index()] -= 1;
         self.admitted.push((id, state));
-        if let Some(Waiting { mut record, .. }) = self.lines[state.index()].admit(job, now) {
-            let before = record.standing();
+        let before = job.record.standing();
+        job.record.key.clone_from(&job.at_hand.demand.key);
+        let line = self.line(state, &job.record.lane(), false, now);
+        let job = Waiting { since: now, ..job };
+        if let Some(Waiting { mut record, .. }) = self.queues[state.index()].admit(line, job, now) {
             record.placed = true;
-            let change = Change { before, now: record, line: None, error: None, kicks: Vec::new() };
-            let bytes = size(&change.now.job);
-            self.lines[state.index()].uncommitted += 1;
-            self.uncommitted += 1;
-            self.uncommitted_bytes += bytes;
-            self.changes.push(change);
-            self.followers.push(Followers { then: Then::Away, children: Vec::new(), bytes });
+            self.place(before, record, Then::Away);
         }
     }
 
-    /// Asks the store for more of a line that is short.
+    /// Placed jobs of a line were read. One whose key is another now, as the program says, goes to the line of that.
+    fn loaded(&mut self, state: StateId<W>, page: LoadedPage<W>, now: u64) {
+        let LoadedPage { line, jobs, all, cut } = page;
+        let lane = self.queues[state.index()].at(line).lane.clone();
+        let (here, astray): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.at_hand.demand.key == lane.key);
+        let unsaved = self.queues[state.index()].at(line).first_unsaved();
+        let last = here.iter().chain(&astray).map(Waiting::turn).max();
+        let queue = &mut self.queues[state.index()];
+        queue.loaded(line, here, all, cut, now);
+        let last = last.filter(|last| unsaved.is_none_or(|unsaved| *last < unsaved));
+        if let (Some(last), true) = (last, queue.find(&lane) == Some(line)) {
+            queue.pass(line, last);
+        }
+        for mut job in astray {
+            // Those are read again.
+            if unsaved.is_some_and(|unsaved| job.turn() >= unsaved) {
+                continue;
+            }
+            let before = job.record.standing();
+            job.record.key.clone_from(&job.at_hand.demand.key);
+            let mut record = *job.record;
+            let then = self.follower(&mut record, job.at_hand, now);
+            self.place(before, Box::new(record), then);
+        }
+    }
+
+    /// A job stands elsewhere, as it is.
+    fn place(&mut self, before: Standing<W>, now: Box<Record<W>>, then: Then<W>) {
+        let bytes = size(&now.job);
+        self.queues[before.state.index()].uncommitted += 1;
+        self.uncommitted += 1;
+        self.uncommitted_bytes += bytes;
+        self.changes.push(Change { before, now, line: None, error: None, kicks: Vec::new() });
+        self.followers.push(Followers { then, children: Vec::new(), bytes, of_step: false });
+    }
+
+    /// Asks the store for more of a state that is short.
     pub(super) fn ask(&mut self, state: StateId<W>, now: u64, core: &Core<W>) {
         let only_canaries = self.canary.as_ref().is_some_and(Canary::is_full);
-        if only_canaries || state.spec().terminal() || !self.lines[state.index()].is_short(now) {
+        if only_canaries || state.spec().terminal() || !self.queues[state.index()].is_short(now) {
             return;
         }
         let fresh = self.fresh.by_state[state.index()] > 0;
-        let blind = self.lines[state.index()].is_blind();
+        let blind = self.queues[state.index()].is_blind();
         let crowded = fresh && !blind && self.flowing(now) >= WIDE / 2 * self.window;
-        let line = &mut self.lines[state.index()];
+        let queue = &mut self.queues[state.index()];
         if !crowded {
-            line.ask();
+            queue.asked = true;
             self.loads.push_back(state);
-        } else if line.wake_by(now + FLOWS) {
+        } else if queue.wake_by(now + FLOWS) {
             core.timer.notify_one();
         }
     }
@@ -111,6 +169,6 @@ impl<W: Workflow> Inner<W> {
     /// Jobs that are on their way through states in which they do not wait for long. Fresh ones are admitted behind them:
     /// who is in later states goes first.
     fn flowing(&self, now: u64) -> usize {
-        self.uncommitted + self.lines.iter().map(|line| line.flowing(now)).sum::<usize>()
+        self.uncommitted + self.queues.iter().map(|queue| queue.flowing(now)).sum::<usize>()
     }
 }

@@ -4,7 +4,10 @@ use tokio::sync::oneshot;
 use super::{Core, Done, Inner};
 use crate::{
     StateId, Workflow,
-    processor::{line::Waiting, permits::Refused},
+    processor::{
+        line::Waiting,
+        permits::{Permits, Refused, Uses},
+    },
 };
 
 /// Saving a limiter takes less than this, nearly always: 20 ms.
@@ -16,6 +19,7 @@ pub(in crate::processor) struct Permit {
     /// When it was taken.
     at: u64,
     of: Vec<usize>,
+    uses: Uses,
 }
 
 /// What a slot is to do.
@@ -49,27 +53,27 @@ impl<W: Workflow> Core<W> {
         if limited && next.is_err() {
             inner.steps_back(state, self);
         }
+        inner.tidy(state.index(), now);
         inner.ask(state, now, self);
         self.want_loads(inner);
-        let line = &mut inner.lines[state.index()];
+        let queue = &mut inner.queues[state.index()];
         let job = match next {
             Ok(job) => job,
             Err(until) => {
-                if until.is_some_and(|until| line.wake_by(until)) {
+                if until.is_some_and(|until| queue.wake_by(until)) {
                     self.timer.notify_one();
                 }
-                line.idle += 1;
+                queue.idle += 1;
                 return Pull::Wait;
             }
         };
-        line.executing += 1;
+        queue.executing += 1;
         inner.executing += 1;
         // A slot that sleeps may find work as well, now or at its time.
-        if line.idle > 0 {
-            match line.head() {
-                Some(job) if job.starts_at() > now && inner.canary.is_none() => {
-                    let at = job.starts_at();
-                    if line.wake_by(at) {
+        if queue.idle > 0 {
+            match queue.outlook() {
+                Some(at) if at > now && inner.canary.is_none() => {
+                    if queue.wake_by(at) {
                         self.timer.notify_one();
                     }
                 }
@@ -77,8 +81,8 @@ impl<W: Workflow> Core<W> {
                 _ => self.wake[state.index()].notify_one(),
             }
         }
-        let of = inner.permits.to_save(state.index(), &job.at_hand.demand, now);
-        let permit = (!of.is_empty()).then(|| self.save(inner, of));
+        let of = inner.permits.to_save(&job.uses, &job.at_hand.demand, now);
+        let permit = (!of.is_empty()).then(|| self.save(inner, of, job.uses.clone()));
         Pull::Run(job, now, permit)
     }
 
@@ -86,31 +90,31 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn starts(
         &self,
         state: StateId<W>,
-        Permit { at, of, .. }: Permit,
+        Permit { at, of, uses, .. }: Permit,
     ) -> Option<Permit> {
         let mut inner = self.lock();
         let late = self.clock.nanos().saturating_sub(at);
         inner.permits.shift(&of, late);
         if late > LEAD {
-            return Some(self.save(&mut inner, of));
+            return Some(self.save(&mut inner, of, uses));
         }
-        self.saved(&mut inner, state, &of);
+        self.saved(&mut inner, state, &of, &uses);
         None
     }
 
     /// Saves slow limiters as if their last permit was used a little later, which it will be.
-    fn save(&self, inner: &mut Inner<W>, of: Vec<usize>) -> Permit {
+    fn save(&self, inner: &mut Inner<W>, of: Vec<usize>, uses: Uses) -> Permit {
         let due = inner.permits.save(&of, LEAD);
         let (saved, wait) = oneshot::channel();
         inner.saves.push((due, Some(saved)));
         self.work.notify_one();
-        Permit { saved: wait, at: self.clock.nanos(), of }
+        Permit { saved: wait, at: self.clock.nanos(), of, uses }
     }
 
     /// Others may take of these limiters again.
-    fn saved(&self, inner: &mut Inner<W>, state: StateId<W>, limiters: &[usize]) {
-        inner.permits.saved(limiters);
-        inner.permits_changed(state, self);
+    fn saved(&self, inner: &mut Inner<W>, state: StateId<W>, gates: &[usize], uses: &Uses) {
+        inner.permits.saved(gates);
+        inner.permits_changed(state, uses, self);
         self.wake[state.index()].notify_one();
     }
 
@@ -120,15 +124,15 @@ impl<W: Workflow> Core<W> {
             () = self.wake[state.index()].notified() => {}
             () = self.stopping.cancelled() => {}
         }
-        self.lock().lines[state.index()].idle -= 1;
+        self.lock().queues[state.index()].idle -= 1;
     }
 
     /// A step that was pulled does not start: the run ends.
-    pub(in crate::processor) fn not_started(&self, state: StateId<W>) {
+    pub(in crate::processor) fn not_started(&self, state: StateId<W>, uses: &Uses) {
         let mut inner = self.lock();
         inner.executing -= 1;
-        inner.lines[state.index()].executing -= 1;
-        inner.permits.give_back(state.index());
+        inner.queues[state.index()].executing -= 1;
+        inner.permits.give_back(uses, self.clock.nanos());
     }
 }
 
@@ -136,92 +140,154 @@ impl<W: Workflow> Inner<W> {
     /// Takes the job of `state` that is to start next, with its permits; or says when to look again, if that is known.
     fn next(&mut self, state: StateId<W>, now: u64, core: &Core<W>) -> Result<Waiting<W>, Option<u64>> {
         let at = state.index();
-        let since = self.lines[at].refused.take().map_or(now, |(_, since)| since);
-        let job = self.candidate(at).ok_or(None)?; // whoever changes that wakes us
-        if job.starts_at() > now {
-            return Err(Some(job.starts_at()));
-        }
-        if self.permits.limits(at) {
-            self.may_take(at, now, core).map_err(|refused| {
-                self.lines[at].refused = Some((refused, since));
-                refused.until
-            })?;
-        }
+        let since = self.queues[at].refused.take().map_or(now, |(_, since)| since);
+        let mut waits: Option<Refused> = None;
+        let line = loop {
+            let Some((line, job)) = self.candidate(at, now) else {
+                self.queues[at].refused = waits.map(|refused| (refused, since));
+                // Whoever changes that wakes us, or it is a time.
+                let looks =
+                    !self.queues[at].held && self.canary.as_ref().is_none_or(|canary| !canary.is_full());
+                return Err(self.queues[at].outlook().filter(|_| looks && !self.is_shut(at)));
+            };
+            let starts_at = job.starts_at();
+            let only = self.canary.as_ref().is_some_and(super::Canary::is_full);
+            if starts_at > now && only {
+                return Err(Some(starts_at));
+            }
+            if starts_at > now {
+                self.queues[at].delay(line);
+                continue;
+            }
+            let Err(refused) = self.may_take(at, line, now, core) else { break line };
+            if refused.keyed && !only {
+                // Those of other keys need not wait.
+                self.queues[at].park(line, refused.until);
+                waits.get_or_insert(refused);
+                continue;
+            }
+            self.queues[at].refused = Some((refused, since));
+            return Err(refused.until);
+        };
         let only = self.canary.as_ref().filter(|canary| canary.is_full());
         let job = match only {
-            Some(canary) => self.lines[at].take_if(|job| canary.has(job)),
-            None => self.lines[at].pop(),
+            Some(canary) => self.queues[at].take_if(|job| canary.has(job)),
+            None => self.queues[at].pop(line),
         };
         let job = job.ok_or(None)?;
         if let Some(canary) = &mut self.canary {
             canary.jobs.insert(job.record.job.id);
         }
         if self.permits.limits(at) {
-            self.permits.take(at, &job.at_hand.demand, now);
+            self.permits.take(&job.uses, &job.at_hand.demand, now);
             // Who stood behind this job may be next.
-            self.permits_changed(state, core);
+            self.permits_changed(state, &job.uses, core);
         }
         Ok(job)
     }
 
-    /// The job of a state that is next, if all but its time and its limiters let it start.
-    fn candidate(&self, state: usize) -> Option<&Waiting<W>> {
-        let line = &self.lines[state];
+    /// Nothing of a state may start now, whoever waits.
+    fn is_shut(&self, state: usize) -> bool {
+        let queue = &self.queues[state];
         // Others must not keep a state waiting by filling up what is uncommitted: it may always have one step there.
-        if line.held || self.is_full() && line.uncommitted > 0 {
+        queue.held || self.is_full() && queue.uncommitted > 0
+    }
+
+    /// The job of a state that is next, with its line, if all but its time and its limiters let it start.
+    fn candidate(&mut self, state: usize, now: u64) -> Option<(usize, &Waiting<W>)> {
+        if self.is_shut(state) {
             return None;
         }
-        match self.canary.as_ref().filter(|canary| canary.is_full()) {
-            Some(canary) => line.next_of(|job| canary.has(job)),
-            None => line.head(),
+        self.queues[state].first(now);
+        self.known_candidate(state)
+    }
+
+    /// The same, as of when somebody last looked.
+    fn known_candidate(&self, state: usize) -> Option<(usize, &Waiting<W>)> {
+        if self.is_shut(state) {
+            return None;
         }
+        let queue = &self.queues[state];
+        if let Some(canary) = self.canary.as_ref().filter(|canary| canary.is_full()) {
+            return queue.next_of(|job| canary.has(job));
+        }
+        let line = queue.peek()?;
+        Some((line, queue.at(line).head()?))
     }
 
     /// The next job of a state may start as far as its limiters go, and no other state's job that waits for one of
     /// them goes first.
-    fn may_take(&mut self, state: usize, now: u64, core: &Core<W>) -> Result<(), Refused> {
-        let Some(job) = self.candidate(state) else { return Ok(()) };
-        if let Err(refused) = self.permits.are_there(state, &job.at_hand.demand, now) {
+    fn may_take(&mut self, state: usize, line: usize, now: u64, core: &Core<W>) -> Result<(), Refused> {
+        if !self.permits.limits(state) {
+            return Ok(());
+        }
+        let Some((_, job)) = self.known_candidate(state) else { return Ok(()) };
+        let who = |keyed: bool| (state, keyed.then_some(line));
+        let uses = self.queues[state].at(line).uses.clone();
+        if let Err(refused) = self.permits.are_there(&uses, &job.at_hand.demand, now) {
             if refused.until.is_none() {
-                self.permits.tell(state, refused.limiter, None);
+                self.permits.tell(who(refused.keyed), refused.gate, None);
             }
             return Err(refused);
         }
-        let Some((limiter, other)) = self.first(state, job, None, now) else { return Ok(()) };
-        self.permits.tell(state, limiter, Some(other));
-        let there = |job: &Waiting<W>| self.permits.are_there(other, &job.at_hand.demand, now).is_ok();
-        if self.candidate(other).is_some_and(there) {
+        let Some((gate, other)) = self.goes_first(state, line, job, None, now) else { return Ok(()) };
+        let keyed = self.permits.is_keyed(gate);
+        self.permits.tell(who(keyed), gate, Some(other));
+        let there = |(line, job): (usize, &Waiting<W>)| {
+            let uses = &self.queues[other].at(line).uses;
+            self.permits.are_there(uses, &job.at_hand.demand, now).is_ok()
+        };
+        if self.known_candidate(other).is_some_and(there) {
             core.wake[other].notify_one();
         }
-        Err(Refused { limiter, until: None })
+        Err(Refused { gate, until: None, keyed })
     }
 
-    /// Another state whose job goes before this one at a limiter, other than `but`: it came first, has a slot, and waits for
+    /// Another state whose job goes before this one at a gate, other than `but`: it came first, has a slot, and waits for
     /// nothing else.
-    fn first(&self, state: usize, job: &Waiting<W>, but: Option<usize>, now: u64) -> Option<(usize, usize)> {
-        let mut shared = self.permits.shared(state, &job.at_hand.demand);
-        shared.find(|(limiter, other)| {
+    fn goes_first(
+        &self,
+        state: usize,
+        line: usize,
+        job: &Waiting<W>,
+        but: Option<usize>,
+        now: u64,
+    ) -> Option<(usize, usize)> {
+        let uses = &self.queues[state].at(line).uses;
+        let mut shared = self.permits.shared(state, uses, &job.at_hand.demand);
+        shared.find(|(gate, other)| {
+            let queue = &self.queues[*other];
             // Turns get earlier from one to the next, so this ends.
-            let goes_first = |first: &Waiting<W>| {
+            let first = |(line, first): (usize, &Waiting<W>)| {
+                let uses = &queue.at(line).uses;
                 first.turn() < job.turn()
                     && first.starts_at() <= now
-                    && self.permits.are_there_but_of(*limiter, *other, &first.at_hand.demand, now)
-                    && self.first(*other, first, Some(*limiter), now).is_none()
+                    && Permits::takes_of(uses, *gate)
+                    && self.permits.are_there_but_of(*gate, uses, &first.at_hand.demand, now)
+                    && self.goes_first(*other, line, first, Some(*gate), now).is_none()
             };
-            Some(*limiter) != but
-                && self.lines[*other].executing < self.slots(*other)
-                && self.candidate(*other).is_some_and(goes_first)
+            Some(*gate) != but
+                && queue.executing < self.slots(*other)
+                && self.known_candidate(*other).is_some_and(first)
         })
     }
 
     /// The next job of this state did not start: those behind it look again.
     fn steps_back(&mut self, state: StateId<W>, core: &Core<W>) {
-        let limiter = self.lines[state.index()].refused.map(|(refused, _)| refused.limiter);
-        self.permits.steps_back(state.index(), limiter, |behind| core.wake[behind].notify_one());
+        let gate = self.queues[state.index()].refused.map(|(refused, _)| refused.gate);
+        let mut told = Vec::new();
+        self.permits.steps_back(state.index(), gate, |who| told.push(who));
+        for who in told {
+            self.told(who, core);
+        }
     }
 
-    /// Who waits for the limiters of this state looks again.
-    pub(super) fn permits_changed(&mut self, state: StateId<W>, core: &Core<W>) {
-        self.permits.changed(state.index(), |blocked| core.wake[blocked].notify_one());
+    /// Who waits at the gates of a step, or for the limiters of its state, looks again.
+    pub(super) fn permits_changed(&mut self, state: StateId<W>, uses: &Uses, core: &Core<W>) {
+        let mut told = Vec::new();
+        self.permits.changed(state.index(), uses, |who| told.push(who));
+        for who in told {
+            self.told(who, core);
+        }
     }
 }

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{Bounds, Core, Pull};
 use crate::{
     Clock, Form, Policy, Rate, StateId, Status, Timestamp,
-    processor::line::{
-        Waiting,
-        tests::{Lone, record, turn},
+    processor::{
+        line::Waiting,
+        queue::tests::{Lone, record, turn},
     },
     store::{Fresh, Header},
 };
@@ -27,7 +27,7 @@ async fn who_moved_does_not_wait_for_fresh_ones_that_are_held_back() {
     let clock = Clock::starting_at(Timestamp(1_000));
     let bounds = Bounds { window: Some(1), ..Bounds::default() };
     let core = Core::new(header(9, 1), clock, Form::Value, &[Some(Policy::DEFAULT)], bounds);
-    core.resume((2..10).map(|seq| Waiting::read(record(turn(1, seq), false))).collect());
+    core.resume((2..10).map(|seq| Waiting::read(record(turn(1, seq), false))).collect(), Vec::new());
     assert!(matches!(core.next(StateId::at(0), None), Pull::Wait), "the fresh one is first");
     assert!(core.take_load().is_some(), "so it is read");
 }
@@ -38,7 +38,7 @@ async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     let policy = Policy::DEFAULT.concurrency(2).rate(Rate::literal("10/s"));
     let clock = Clock::starting_at(Timestamp(1_000));
     let core = Core::new(header(2, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
-    core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into());
+    core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into(), Vec::new());
 
     let Pull::Run(_, _, Some(first)) = core.next(state, None) else { panic!("the first one starts") };
     advance(Duration::from_millis(150)).await;

@@ -57,7 +57,7 @@ pub(crate) struct FreshRange {
 }
 
 /// Limiters and times, as they are stored.
-pub(crate) fn limiters(of: &[(LimiterName, crate::Timestamp)]) -> BTreeMap<LimiterName, When> {
+pub(crate) fn limiters(of: &BTreeMap<LimiterName, crate::Timestamp>) -> BTreeMap<LimiterName, When> {
     of.iter().map(|(name, at)| (name.clone(), When(*at))).collect()
 }
 
@@ -89,7 +89,7 @@ impl<J> Head<J> {
             clean: header.clean,
             held: names(&header.held),
             limiters: limiters(&header.limiters),
-            learned: header.learned.iter().cloned().collect(),
+            learned: header.learned.clone(),
             tuned: header.tuned.iter().cloned().collect(),
             next: Some(header.next),
             fresh: (next < end).then_some(FreshRange { next, end }),

@@ -16,9 +16,9 @@ use crate::{
     store::{BLOCK, Batch, Change, New, Record, Seeding, Standing},
 };
 
-const PLACE: &str = "INSERT INTO place VALUES (?1, ?2, 0, '', ?3, ?4, ?5)";
-const LEAVE: &str = "DELETE FROM place WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = ''
-  AND ready_at = ?3 AND seq = ?4 AND job = ?5";
+const PLACE: &str = "INSERT INTO place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const LEAVE: &str = "DELETE FROM place WHERE status = ?1 AND state = ?2 AND priority = ?3 AND key = ?4
+  AND ready_at = ?5 AND seq = ?6 AND job = ?7";
 const ONCE: &str = "INSERT OR IGNORE INTO once VALUES (?1, ?2, ?3)";
 const KICK: &str = "INSERT INTO kick VALUES (?1, ?2, ?3, ?4)";
 const MOVING: &str =
@@ -137,12 +137,10 @@ impl<'a> Writer<'a> {
             _ => {}
         }
         if before.placed {
-            let key = place_key(self.states, id, before);
-            self.leave.execute(key)?;
+            at_place(&mut self.leave, self.states, id, before)?;
         }
         if after.placed {
-            let key = place_key(self.states, id, &after);
-            self.place.execute(key)?;
+            at_place(&mut self.place, self.states, id, &after)?;
         }
         if let Some(line) = line {
             history::write_line(&mut self.line, self.conn, self.states, id, line)?;
@@ -186,8 +184,7 @@ impl<'a> Writer<'a> {
             row::write(&mut self.job, self.states, record)?;
             self.count(&standing, 1)?;
             if standing.placed {
-                let key = place_key(self.states, id, &standing);
-                self.place.execute(key)?;
+                at_place(&mut self.place, self.states, id, &standing)?;
             } else if moves(&standing) && fresh {
                 self.overview.fresh.by_state[standing.state.index()] += 1;
             } else if moves(&standing) {
@@ -224,9 +221,24 @@ fn moves<W: Workflow>(standing: &Standing<W>) -> bool {
     standing.status == Status::Ready && !standing.placed
 }
 
-fn place_key<W: Workflow>(states: &States, job: JobId, standing: &Standing<W>) -> [i64; 5] {
-    let Standing { state, status, turn, .. } = *standing;
-    [status as i64, states.id(state), int(turn.ready_at.0), int(turn.seq), int(job.0)]
+/// Does what a statement says with the place of a job.
+fn at_place<W: Workflow>(
+    statement: &mut CachedStatement<'_>,
+    states: &States,
+    job: JobId,
+    standing: &Standing<W>,
+) -> Result<(), Fail> {
+    let Standing { state, status, turn, lane, .. } = standing;
+    let turn = [int(turn.ready_at.0), int(turn.seq), int(job.0)];
+    statement.raw_bind_parameter(1, *status as i64)?;
+    statement.raw_bind_parameter(2, states.id(*state))?;
+    statement.raw_bind_parameter(3, lane.priority)?;
+    statement.raw_bind_parameter(4, lane.key.as_deref().unwrap_or_default())?;
+    for (i, number) in (5..).zip(turn) {
+        statement.raw_bind_parameter(i, number)?;
+    }
+    statement.raw_execute()?;
+    Ok(())
 }
 
 /// `b` is the next kick after `a`, and has the next number.

@@ -1,5 +1,6 @@
 //! Opening, which refuses what is not a run of this workflow before it changes anything.
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,7 +23,7 @@ use crate::{
     Backoff, Error, Rate, Saved, StateId, Timestamp, Tuning, UnknownState, Workflow,
     nearest::nearest,
     store::{
-        Header, Learned, LimiterName,
+        Header, Learned, LimiterName, key_name,
         lock::{Lock, canonical},
     },
 };
@@ -211,7 +212,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
         return Err(Fail::Damaged("its format is 0, which no version of jorb has written".into()));
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for table in &TABLES[..TABLES.len() - if found < 2 { 2 } else { 0 }] {
+    for table in &TABLES[..TABLES.len() - [3, 1, 0][(found as usize).clamp(1, 3) - 1]] {
         if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
@@ -278,11 +279,12 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     }
     let mut read = conn.prepare("SELECT name, due_at FROM limiter JOIN state ON state.id = limiter.state")?;
     let mut rows = read.query([])?;
-    let mut limiters = Vec::new();
+    let mut limiters = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        limiters.push((row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?)));
+        limiters.insert(row.get::<_, String>(0)?.into(), Timestamp(natural(row, 1)?));
     }
-    let (learned, tuned) = (learned(conn)?, tuned(conn)?);
+    let (mut learned, tuned) = (learned(conn)?, tuned(conn)?);
+    keyed(conn, &mut limiters, &mut learned)?;
     let Overview { seeding, next, fresh, counts, clean } = overview.clone();
     let overall = overall.map(|text| Saved::Json(text.into()));
     Ok(Header {
@@ -301,7 +303,29 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
     })
 }
 
-fn learned(conn: &Connection) -> Result<Vec<(LimiterName, Learned)>, Fail> {
+/// What is known of keys.
+fn keyed(
+    conn: &Connection,
+    limiters: &mut BTreeMap<LimiterName, Timestamp>,
+    learned: &mut BTreeMap<LimiterName, Learned>,
+) -> Result<(), Fail> {
+    let mut read = conn.prepare(
+        "SELECT name, key, due_at, rate, ceiling FROM keyed JOIN state ON state.id = keyed.limiter",
+    )?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = key_name(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
+        if let Some(due_at) = optional(row, 2)? {
+            limiters.insert(name.clone(), Timestamp(due_at));
+        }
+        if let Some(rate) = row.get(3)? {
+            learned.insert(name, Learned { rate, ceiling: row.get(4)? });
+        }
+    }
+    Ok(())
+}
+
+fn learned(conn: &Connection) -> Result<BTreeMap<LimiterName, Learned>, Fail> {
     let mut read =
         conn.prepare("SELECT name, rate, ceiling FROM learned JOIN state ON state.id = learned.state")?;
     let learned = read.query_map([], |row| {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     StateId, Status, Timestamp, Tuning, Workflow,
-    store::{Counts, Fresh, Learned, LimiterName, Numbers, Seeding},
+    store::{Counts, Fresh, Learned, LimiterName, Numbers, Seeding, named_key},
 };
 
 #[derive(Clone)]
@@ -119,7 +119,20 @@ pub(super) fn write_limiters(
     limiters: &[(LimiterName, Timestamp)],
 ) -> Result<(), Fail> {
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO limiter VALUES (?1, ?2)")?;
+    let mut write_key = conn.prepare_cached(
+        "INSERT INTO keyed(limiter, key, due_at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET due_at = ?3",
+    )?;
+    let mut forget_key = conn.prepare_cached("DELETE FROM keyed WHERE limiter = ?1 AND key = ?2")?;
     for (name, due_at) in limiters {
+        if let Some((limiter, key)) = named_key(name) {
+            let limiter = states.named(conn, limiter)?;
+            if *due_at == Timestamp(0) {
+                forget_key.execute(params![limiter, key])?;
+            } else {
+                write_key.execute(params![limiter, key, int(due_at.0)])?;
+            }
+            continue;
+        }
         write.execute([states.named(conn, name)?, int(due_at.0)])?;
     }
     Ok(())
@@ -131,7 +144,15 @@ pub(super) fn write_learned(
     learned: &[(LimiterName, Learned)],
 ) -> Result<(), Fail> {
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO learned VALUES (?1, ?2, ?3)")?;
+    let mut write_key = conn.prepare_cached(
+        "INSERT INTO keyed(limiter, key, rate, ceiling) VALUES (?1, ?2, ?3, ?4)
+           ON CONFLICT DO UPDATE SET rate = ?3, ceiling = ?4",
+    )?;
     for (name, Learned { rate, ceiling }) in learned {
+        if let Some((limiter, key)) = named_key(name) {
+            write_key.execute(params![states.named(conn, limiter)?, key, rate, ceiling])?;
+            continue;
+        }
         write.execute(params![states.named(conn, name)?, rate, ceiling])?;
     }
     Ok(())

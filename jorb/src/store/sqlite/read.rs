@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Params, params};
 use super::{Open, fail::Fail, int, row, schema::job_columns};
 use crate::{
     JobId, StateId, Status, Workflow,
-    store::{BLOCK, OnceKey, Record, Turn},
+    store::{BLOCK, Lane, OnceKey, Record, Turn},
 };
 
 pub(super) const PAGE: &str =
@@ -22,10 +22,13 @@ pub(super) const LINE: &str = concat!(
     "SELECT ",
     job_columns!(),
     " FROM (SELECT job AS placed_job, ready_at AS turn, seq AS turn_seq FROM place
-        WHERE status = ?1 AND state = ?2 AND priority = 0 AND key = '' AND (ready_at, seq) > (?3, ?4)
-        ORDER BY ready_at, seq LIMIT ?5)
+        WHERE status = ?1 AND state = ?2 AND priority = ?3 AND key = ?4 AND (ready_at, seq) > (?5, ?6)
+        ORDER BY ready_at, seq LIMIT ?7)
       CROSS JOIN job ON id = placed_job ORDER BY turn, turn_seq"
 );
+/// One step of a walk from lane to lane.
+pub(super) const LANE: &str = "SELECT priority, key FROM place
+  WHERE status = ?1 AND state = ?2 AND (priority, key) > (?3, ?4) ORDER BY priority, key LIMIT 1";
 pub(super) const CHILD: &str =
     "SELECT id FROM job, (SELECT nth, first, jobs FROM kick WHERE parent = ?1 AND nth <= ?2
     ORDER BY nth DESC LIMIT 1) AS kick
@@ -47,14 +50,21 @@ pub(super) fn line<W: Workflow>(
     open: &Open,
     state: StateId<W>,
     status: Status,
+    lane: &Lane,
     after: Option<Turn>,
     most: usize,
 ) -> Result<Vec<Record<W>>, Fail> {
     let (ready_at, seq) = after.map_or((-1, -1), |turn| (int(turn.ready_at.0), int(turn.seq)));
+    let Lane { priority, key } = lane;
+    let key = key.as_deref().unwrap_or_default();
     let mut line = Vec::new();
     let mut lines = 0;
     for id in open.states.ids_of(state) {
-        line.extend(records(open, LINE, params![status as i64, id, ready_at, seq, limit(most)])?);
+        line.extend(records(
+            open,
+            LINE,
+            params![status as i64, id, priority, key, ready_at, seq, limit(most)],
+        )?);
         lines += 1;
     }
     if lines > 1 {
@@ -62,6 +72,39 @@ pub(super) fn line<W: Workflow>(
         line.truncate(most);
     }
     Ok(line)
+}
+
+/// Each is looked up behind the one before it: the work is that of the lanes, and not of the jobs in them.
+pub(super) fn lanes<W: Workflow>(
+    open: &Open,
+    state: StateId<W>,
+    status: Status,
+    after: Option<&Lane>,
+    most: usize,
+) -> Result<Vec<Lane>, Fail> {
+    let mut next = open.conn.prepare_cached(LANE)?;
+    let mut lanes = Vec::new();
+    for id in open.states.ids_of(state) {
+        // No priority is smaller, and no key is before the empty one.
+        let mut last = match after {
+            Some(Lane { priority, key }) => (i64::from(*priority), key.clone()),
+            None => (i64::MIN, None),
+        };
+        for _ in 0..most {
+            let from = params![status as i64, id, last.0, last.1.as_deref().unwrap_or_default()];
+            let found = next.query_row(from, |row| Ok((row.get(0)?, row.get::<_, std::sync::Arc<str>>(1)?)));
+            let Some((priority, key)) = found.optional()? else { break };
+            let key = Some(key).filter(|key| !key.is_empty());
+            last = (priority, key.clone());
+            let priority = i8::try_from(priority)
+                .map_err(|_| Fail::Damaged(format!("there is no priority {priority}")))?;
+            lanes.push(Lane { priority, key });
+        }
+    }
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes.truncate(most);
+    Ok(lanes)
 }
 
 pub(super) fn child(open: &Open, parent: JobId, n: u64) -> Result<Option<JobId>, Fail> {

@@ -9,7 +9,7 @@ use crate::{Error, JobId, Saved, Snapshot, Status, Timestamp, Unwritable, Workfl
 pub(super) const WRITE: &str = concat!(
     "INSERT OR REPLACE INTO job(",
     job_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
 );
 
 /// Writes a row, over the one that is there.
@@ -18,7 +18,7 @@ pub(super) fn write<W: Workflow>(
     states: &States,
     record: &Record<W>,
 ) -> Result<(), Fail> {
-    let Record { job, seq, placed, last_line, last_error } = record;
+    let Record { job, seq, placed, key, last_line, last_error } = record;
     let unwritable = |source| Error::Unwritable { what: format!("job {}", job.id), source };
     let data = data(&job.data).map_err(unwritable)?;
     let context = context::<W>(&job.context).map_err(unwritable)?;
@@ -45,6 +45,8 @@ pub(super) fn write<W: Workflow>(
     statement.raw_bind_parameter(16, data.as_deref())?;
     statement.raw_bind_parameter(17, context.as_deref())?;
     statement.raw_bind_parameter(18, job.began.map(|at| int(at.0)))?;
+    statement.raw_bind_parameter(19, job.priority)?;
+    statement.raw_bind_parameter(20, key.as_deref())?;
     statement.raw_execute()?;
     Ok(())
 }
@@ -66,6 +68,7 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         state: states.state(row.get(1)?)?,
         data: text(row, 15)?,
         context: text(row, 16)?,
+        priority: row.get(18)?,
         status: status(row, 2)?,
         ready_at: Timestamp(natural(row, 9)?),
         delay: Duration::from_millis(natural(row, 10)?),
@@ -74,6 +77,7 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         job,
         seq: natural(row, 11)?,
         placed: row.get(12)?,
+        key: row.get(19)?,
         last_line: optional(row, 13)?,
         last_error: optional(row, 14)?,
     })

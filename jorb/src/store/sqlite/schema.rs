@@ -6,12 +6,12 @@
 /// `PRAGMA application_id`: "jorb".
 pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 /// `PRAGMA user_version`: the newest format that is known.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
-/// All tables, to tell a damaged file from a sound one. The last two are there from format 2 on.
-pub(super) const TABLES: [&str; 17] = [
+/// All tables, to tell a damaged file from a sound one. The last ones are there from formats 2 and 3 on.
+pub(super) const TABLES: [&str; 18] = [
     "run", "overall", "state", "count", "fresh", "held", "limiter", "job", "place", "moving", "kick", "line",
-    "error", "dropped", "once", "learned", "tuned",
+    "error", "dropped", "once", "learned", "tuned", "keyed",
 ];
 
 /// The columns of `job`, in the order in which rows are written and read. The texts come behind the numbers, so that
@@ -20,7 +20,7 @@ pub(super) const TABLES: [&str; 17] = [
 macro_rules! job_columns {
     () => {
         "id, state, status, step, attempt, errors, kicked, parent, nth, ready_at, delay, seq, placed, \
-         last_line, last_error, data, context, began"
+         last_line, last_error, data, context, began, priority, key"
     };
 }
 pub(super) use job_columns;
@@ -47,6 +47,9 @@ CREATE TABLE limiter(state INTEGER PRIMARY KEY, due_at INTEGER NOT NULL) STRICT;
 CREATE TABLE learned(state INTEGER PRIMARY KEY, rate REAL NOT NULL, ceiling REAL) STRICT;
 CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurrency INTEGER,
   retries INTEGER, backoff TEXT) STRICT;
+-- The same as `limiter` and `learned`, of keys.
+CREATE TABLE keyed(limiter INTEGER, key TEXT, due_at INTEGER, rate REAL, ceiling REAL,
+  PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID;
 
 -- Written with every step: no index but the number.
 CREATE TABLE job(
@@ -54,7 +57,8 @@ CREATE TABLE job(
   step INTEGER NOT NULL, attempt INTEGER NOT NULL, errors INTEGER NOT NULL, kicked INTEGER NOT NULL,
   parent INTEGER, nth INTEGER,
   ready_at INTEGER NOT NULL, delay INTEGER NOT NULL, seq INTEGER NOT NULL, placed INTEGER NOT NULL,
-  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER) STRICT;
+  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER,
+  priority INTEGER NOT NULL DEFAULT 0, key TEXT) STRICT;
 -- Jobs that do not move, in the order in which they start.
 CREATE TABLE place(
   status INTEGER, state INTEGER, priority INTEGER, key TEXT, ready_at INTEGER, seq INTEGER, job INTEGER,
@@ -124,7 +128,7 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "
 DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DELETE FROM limiter; DELETE FROM learned;
-DELETE FROM tuned;
+DELETE FROM tuned; DELETE FROM keyed;
 DELETE FROM job;
 DELETE FROM place; DELETE FROM moving; DELETE FROM kick; DELETE FROM line; DELETE FROM error; DELETE FROM dropped;
 DELETE FROM once;

@@ -8,7 +8,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store, Workflow,
-    store::{Access, Batch, Header, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 use super::lock;
@@ -75,10 +75,21 @@ impl<W: Workflow, S: Store<W>> Store<W> for Clocked<S> {
         &mut self,
         state: StateId<W>,
         status: Status,
+        lane: &Lane,
         after: Option<Turn>,
         most: usize,
     ) -> Result<Vec<Record<W>>, Error> {
-        self.store.line(state, status, after, most)
+        self.store.line(state, status, lane, after, most)
+    }
+
+    fn lanes(
+        &mut self,
+        state: StateId<W>,
+        status: Status,
+        after: Option<&Lane>,
+        most: usize,
+    ) -> Result<Vec<Lane>, Error> {
+        self.store.lanes(state, status, after, most)
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<W>>, Error> {

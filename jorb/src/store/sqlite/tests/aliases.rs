@@ -38,11 +38,14 @@ fn check(store: &mut SqliteStore, header: &Header<Later>) {
     assert_eq!((header.fresh.next, header.fresh.end, &*header.fresh.by_state), (3, 4, &[1, 0, 0][..]));
     let ids = |records: Vec<Record<Later>>| records.iter().map(|r| r.job.id.0).collect::<Vec<_>>();
     assert_eq!(ids(store.moving().unwrap()), [1]);
-    let line = store.line(get, Status::Parked, None, 10).unwrap();
+    let line = store.line(get, Status::Parked, &crate::store::Lane::FIRST, None, 10).unwrap();
     let first = line[0].turn();
     assert_eq!(ids(line), [0, 2], "one line, in order");
-    assert_eq!(ids(store.line(get, Status::Parked, Some(first), 10).unwrap()), [2]);
-    assert_eq!(ids(store.line(get, Status::Parked, None, 1).unwrap()), [0]);
+    assert_eq!(
+        ids(store.line(get, Status::Parked, &crate::store::Lane::FIRST, Some(first), 10).unwrap()),
+        [2]
+    );
+    assert_eq!(ids(store.line(get, Status::Parked, &crate::store::Lane::FIRST, None, 1).unwrap()), [0]);
     assert!(store.page(JobId(0), 10).unwrap().iter().all(|r: &Record<Later>| r.job.state == get));
 }
 

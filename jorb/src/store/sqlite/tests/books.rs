@@ -151,7 +151,7 @@ fn line(bench: &mut Bench, state: StateId<Flow>, status: Status) -> Vec<u64> {
     let mut ids = Vec::new();
     let mut after: Option<Turn> = None;
     loop {
-        let page = bench.store.line(state, status, after, 7).unwrap();
+        let page = bench.store.line(state, status, &crate::store::Lane::FIRST, after, 7).unwrap();
         let Some(last) = page.last() else { return ids };
         after = Some(last.turn());
         ids.extend(page.iter().map(|r| r.job.id.0));

@@ -40,7 +40,8 @@ fn a_run_is_the_same_after_opening_again() {
     assert_eq!(header.counts.get(crate::StateId::<Flow>::at(FETCH), Status::Ready), 4);
     assert_eq!(header.counts.total(), 7);
     assert_eq!(header.held, [crate::StateId::at(PARSE)]);
-    assert_eq!(header.limiters, [("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))]);
+    let limiters = [("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))];
+    assert_eq!(header.limiters, limiters.into());
     assert!(matches!(header.overall, Some(Saved::Json(text)) if &*text == "\"all\""));
     let moving: Vec<_> =
         Store::<Flow>::moving(&mut bench.store).unwrap().iter().map(|r| r.job.id.0).collect();
@@ -49,7 +50,10 @@ fn a_run_is_the_same_after_opening_again() {
     assert_eq!(Store::<Flow>::child(&mut bench.store, JobId(0), 2).unwrap(), None);
     let story = Store::<Flow>::story(&mut bench.store, JobId(0)).unwrap();
     assert_eq!((&*story.lines[0].from, &*story.lines[0].to), ("Fetch", "Done"));
-    let ended = bench.store.line(crate::StateId::<Flow>::at(DONE), Status::Ended, None, 10).unwrap();
+    let ended = bench
+        .store
+        .line(crate::StateId::<Flow>::at(DONE), Status::Ended, &crate::store::Lane::FIRST, None, 10)
+        .unwrap();
     assert_eq!(ended.iter().map(|r| r.job.id.0).collect::<Vec<_>>(), [0]);
 }
 
@@ -85,7 +89,10 @@ fn a_job_that_ended_elsewhere_is_not_fresh() {
     bench.commit(batch);
     let header: Header<Flow> = bench.store.open(Access::Drive).unwrap();
     assert_eq!((header.fresh.next, header.fresh.end, header.fresh.by_state), (0, 3, vec![2, 0, 0]));
-    let ended = bench.store.line(crate::StateId::<Flow>::at(DONE), Status::Ended, None, 10).unwrap();
+    let ended = bench
+        .store
+        .line(crate::StateId::<Flow>::at(DONE), Status::Ended, &crate::store::Lane::FIRST, None, 10)
+        .unwrap();
     assert_eq!(ended.len(), 1);
     assert_eq!(Store::<Flow>::moving(&mut bench.store).unwrap().len(), 0);
 }

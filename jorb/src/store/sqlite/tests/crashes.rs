@@ -36,7 +36,10 @@ pub(super) fn cut(bench: &Bench, log: u64) -> (tempfile::TempDir, SqliteStore) {
 fn jobs(header: &Header<Flow>, store: &mut SqliteStore) -> u64 {
     let jobs = Store::<Flow>::page(store, JobId(0), usize::MAX).unwrap().len() as u64;
     let moving = Store::<Flow>::moving(store).unwrap().len() as u64;
-    let ended = store.line(StateId::<Flow>::at(DONE), Status::Ended, None, usize::MAX).unwrap().len() as u64;
+    let ended = store
+        .line(StateId::<Flow>::at(DONE), Status::Ended, &crate::store::Lane::FIRST, None, usize::MAX)
+        .unwrap()
+        .len() as u64;
     assert_eq!((jobs, moving, ended), (header.next.job, jobs / 2, jobs / 2));
     assert_eq!(header.counts.total(), jobs);
     jobs

@@ -118,11 +118,13 @@ impl Bench {
             state: StateId::at(state),
             data: Saved::Nothing,
             context: Saved::Json(format!("\"context {id}\"").into()),
+            priority: 0,
             status: Status::Ready,
             ready_at: Timestamp(1_000 + id.0),
             delay: Duration::ZERO,
         };
-        let record = Record { job, seq: self.next.seq, placed: false, last_line: None, last_error: None };
+        let record =
+            Record { job, seq: self.next.seq, placed: false, key: None, last_line: None, last_error: None };
         New { record, once: None }
     }
 
@@ -166,10 +168,10 @@ impl Bench {
 
 /// All that a record says.
 pub(super) fn text<W: Workflow>(record: &Record<W>) -> String {
-    let Record { job, seq, placed, last_line, last_error } = record;
+    let Record { job, seq, placed, key, last_line, last_error } = record;
     let Standing { state, status, turn, .. } = record.standing();
     format!(
-        "{:?} {:?} {} {} {:?} {} {} {state:?} {:?} {:?} {status} {turn:?} {:?} {seq} {placed} {last_line:?} {last_error:?}",
+        "{:?} {:?} {} {} {:?} {} {} {state:?} {:?} {:?} {status} {turn:?} {:?} {seq} {placed} {key:?} {} {last_line:?} {last_error:?}",
         job.id,
         job.parent,
         job.step,
@@ -179,6 +181,7 @@ pub(super) fn text<W: Workflow>(record: &Record<W>) -> String {
         job.kicked,
         job.data,
         job.context,
-        job.delay
+        job.delay,
+        job.priority
     )
 }

@@ -147,14 +147,14 @@ fn counts_that_are_too_low_are_damage() {
 #[test]
 fn a_newer_format_asks_for_an_upgrade() {
     let bench = closed();
-    bench.look().pragma_update(None, "user_version", 3).unwrap();
+    bench.look().pragma_update(None, "user_version", 4).unwrap();
     for access in [Access::Drive, Access::Read] {
         let e = refusal::<Flow>(&bench.path(), access);
         assert!(
-            matches!(&e, Error::Format { path, found: 3, known: 2 } if path.ends_with("run.jorb")),
+            matches!(&e, Error::Format { path, found: 4, known: 3 } if path.ends_with("run.jorb")),
             "{e}"
         );
-        assert!(e.to_string().ends_with("knows formats up to 2; upgrade jorb"), "{e}");
+        assert!(e.to_string().ends_with("knows formats up to 3; upgrade jorb"), "{e}");
     }
 }
 

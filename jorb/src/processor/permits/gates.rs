@@ -1,0 +1,206 @@
+//! The gates of limiters: one each, or one for each key.
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::Who;
+use crate::{
+    LimiterSpec, Timestamp, Tuning, Workflow,
+    limits::{Bucket, Gate},
+    store::{Header, Learned, LimiterName, key_name, named_key},
+};
+
+/// What adaptive rates learned of a key is kept for so long after it was used last: 10 minutes.
+const MEMORY: u64 = 600_000_000_000;
+
+/// All gates.
+pub(super) struct Gates {
+    spots: Vec<Option<Spot>>,
+    free: Vec<usize>,
+    /// By limiter and key.
+    by: HashMap<(usize, Option<Arc<str>>), usize>,
+    /// Of keys that nobody uses, when they may be forgotten.
+    idle: BTreeSet<(u64, usize)>,
+    /// Those that were.
+    forgotten: Vec<LimiterName>,
+    /// How the run before left them.
+    due: HashMap<LimiterName, Timestamp>,
+    learned: HashMap<LimiterName, Learned>,
+    clean: bool,
+    opened: u64,
+}
+
+/// A gate, and who stands before it.
+pub(super) struct Spot {
+    pub(super) limiter: usize,
+    pub(super) key: Option<Arc<str>>,
+    /// In the store.
+    pub(super) name: LimiterName,
+    pub(super) gate: Gate,
+    /// Who waits for something else than a time, to be told when that may have come.
+    pub(super) blocked: Vec<Who>,
+    /// It is tuned to what the store does not know yet: until then each permit is saved, however fast it is.
+    pub(super) unsettled: bool,
+    /// Lanes that take of it.
+    lanes: usize,
+    /// Where it stands among the idle ones.
+    idle: Option<u64>,
+}
+
+impl Spot {
+    /// Until when it is to be remembered if nobody uses it.
+    fn memory(&self) -> u64 {
+        let due = self.gate.bucket().and_then(|bucket| bucket.due(0));
+        let due = due.map_or(0, |due| due.0.saturating_mul(1_000_000));
+        if self.gate.learned().is_some() { due.saturating_add(MEMORY) } else { due }
+    }
+}
+
+impl Gates {
+    /// None yet.
+    pub(super) fn new<W: Workflow>(header: &Header<W>, now: u64) -> Self {
+        let is_past = |(name, due): &(&LimiterName, &Timestamp)| {
+            let memory = if header.learned.contains_key(*name) { MEMORY } else { 0 };
+            named_key(name).is_some() && due.0.saturating_mul(1_000_000).saturating_add(memory) <= now
+        };
+        Gates {
+            spots: Vec::new(),
+            free: Vec::new(),
+            by: HashMap::new(),
+            idle: BTreeSet::new(),
+            forgotten: header
+                .limiters
+                .iter()
+                .filter(|of| is_past(of))
+                .map(|(name, _)| name.clone())
+                .collect(),
+            due: (header.limiters.iter().filter(|of| !is_past(of)))
+                .map(|(name, due)| (name.clone(), *due))
+                .collect(),
+            learned: header.learned.iter().map(|(name, learned)| (name.clone(), *learned)).collect(),
+            clean: header.clean,
+            opened: now,
+        }
+    }
+
+    pub(super) fn at(&self, gate: usize) -> &Spot {
+        self.spots[gate].as_ref().expect("a gate in use is there")
+    }
+
+    pub(super) fn at_mut(&mut self, gate: usize) -> &mut Spot {
+        self.spots[gate].as_mut().expect("a gate in use is there")
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Spot> {
+        self.spots.iter().flatten()
+    }
+
+    /// Those of a limiter.
+    pub(super) fn of(&mut self, limiter: usize) -> impl Iterator<Item = &mut Spot> {
+        self.spots.iter_mut().flatten().filter(move |spot| spot.limiter == limiter)
+    }
+
+    /// One more lane takes of a limiter, for this key; it is tuned so, after it was so when the run was opened.
+    pub(super) fn join(
+        &mut self,
+        limiter: usize,
+        name: &LimiterName,
+        spec: &LimiterSpec,
+        (opened, tuning): (Tuning, Tuning),
+        key: Option<&str>,
+        now: u64,
+    ) -> usize {
+        let key: Option<Arc<str>> = key.map(Into::into);
+        let gate = *self.by.entry((limiter, key.clone())).or_insert_with(|| {
+            let name = key.as_ref().map_or_else(|| name.clone(), |key| key_name(name, key));
+            let mut gate = Gate::new(spec);
+            // What was taken before the run was opened was taken at the rate of then.
+            gate.tune(spec, opened, self.opened);
+            gate.restore(self.due.remove(&name), self.learned.remove(&name), self.clean, self.opened);
+            gate.tune(spec, tuning, now);
+            let spot = Spot {
+                limiter,
+                key,
+                name,
+                gate,
+                blocked: Vec::new(),
+                unsettled: false,
+                lanes: 0,
+                idle: None,
+            };
+            let free = self.free.pop().unwrap_or_else(|| {
+                self.spots.push(None);
+                self.spots.len() - 1
+            });
+            self.spots[free] = Some(spot);
+            free
+        });
+        let spot = self.spots[gate].as_mut().expect("it is there");
+        spot.lanes += 1;
+        if let Some(idle) = spot.idle.take() {
+            self.idle.remove(&(idle, gate));
+        }
+        gate
+    }
+
+    /// One lane less does.
+    pub(super) fn leave(&mut self, gate: usize) {
+        self.at_mut(gate).lanes -= 1;
+        self.rest(gate);
+    }
+
+    /// A step ended.
+    pub(super) fn give_back(&mut self, gate: usize, now: u64) {
+        self.at_mut(gate).gate.leave();
+        self.rest(gate);
+        self.forget(now);
+    }
+
+    /// A key that nobody uses may be forgotten once all that was taken has come back.
+    fn rest(&mut self, gate: usize) {
+        let spot = self.spots[gate].as_mut().expect("it is there");
+        if spot.key.is_none() || spot.lanes > 0 || spot.gate.in_use() > 0 || spot.idle.is_some() {
+            return;
+        }
+        let at = spot.memory();
+        spot.idle = Some(at);
+        self.idle.insert((at, gate));
+    }
+
+    /// Forgets keys whose time has come.
+    pub(super) fn forget(&mut self, now: u64) {
+        while let Some(&(at, gate)) = self.idle.first() {
+            if at > now {
+                return;
+            }
+            self.idle.remove(&(at, gate));
+            // It may have been tuned since then.
+            let later = self.at(gate).memory();
+            if later > now {
+                self.at_mut(gate).idle = Some(later);
+                self.idle.insert((later, gate));
+                continue;
+            }
+            if let Some(spot) = self.spots[gate].take() {
+                self.by.remove(&(spot.limiter, spot.key));
+                // Only what was saved is to be forgotten by the store.
+                if spot.gate.bucket().is_some_and(Bucket::is_slow) {
+                    self.forgotten.push(spot.name);
+                }
+                self.free.push(gate);
+            }
+        }
+    }
+
+    /// The store knows to what they are tuned.
+    pub(super) fn settle(&mut self) {
+        for spot in self.spots.iter_mut().flatten() {
+            spot.unsettled = false;
+        }
+    }
+
+    pub(super) fn take_forgotten(&mut self) -> Vec<(LimiterName, Timestamp)> {
+        self.forgotten.drain(..).map(|name| (name, Timestamp(0))).collect()
+    }
+}

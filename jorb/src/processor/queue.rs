@@ -1,0 +1,547 @@
+//! All that waits in one state: a line for each priority and key.
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap, VecDeque},
+};
+
+use super::{
+    line::{FIRST, Line, Load, Spot, Waiting},
+    permits::{Refused, Uses},
+};
+use crate::{
+    Timestamp, Workflow,
+    store::{Lane, Turn},
+};
+
+/// So many jobs that came later may go before one of a lower priority.
+const PATIENCE: u32 = 64;
+/// A line flows while its head is in memory for no longer than this: 100 ms.
+pub(super) const FLOWS: u64 = 100_000_000;
+/// A state that flows keeps fewer jobs than make so many bytes.
+const WIDE_BYTES: usize = 8 << 20;
+/// A lane may always keep so many jobs.
+const NARROW: usize = 8;
+/// After so many commits, lanes of which memory has nothing are read, however much it has of others.
+const UNHEARD: u32 = 16;
+/// Lanes that are read at once.
+const LANES: usize = 256;
+
+/// The lines of a state, and what its slots do.
+pub(super) struct Queue<W: Workflow> {
+    lines: Vec<Option<Line<W>>>,
+    free: Vec<usize>,
+    by: HashMap<Lane, usize>,
+    /// Those whose heads may start as far as is known, in the order in which they do; and those that are not to be looked
+    /// at before a time.
+    ready: BTreeSet<(Reverse<i8>, Turn, usize)>,
+    later: BTreeSet<(u64, usize)>,
+    /// Those that should have more from the store.
+    short: VecDeque<usize>,
+    /// Those of which the store had nothing yet.
+    after_commit: Vec<usize>,
+    /// Commits since lanes were read.
+    commits: u32,
+    /// What lines that are over have left behind.
+    pub(super) left: Vec<Uses>,
+    /// Jobs that memory has or will have, and how many of those in `ready` lines.
+    kept: usize,
+    able: usize,
+    /// There are seeded jobs of this state that nobody has looked at.
+    pub(super) fresh: bool,
+    window: usize,
+    /// What a line that flows may keep: so many, or fewer if they are large.
+    widest: usize,
+    wide: usize,
+    /// Its lanes or its fresh jobs are about to be read.
+    pub(super) asked: bool,
+    /// Steps in flight.
+    pub(super) executing: usize,
+    /// Its steps that are on their way to the store.
+    pub(super) uncommitted: usize,
+    /// Slots that wait to be woken.
+    pub(super) idle: usize,
+    /// Stopped by an operator.
+    pub(super) held: bool,
+    /// What its next job waits for, if not for a slot.
+    pub(super) refused: Option<(Refused, u64)>,
+    /// When its slots are to look again.
+    pub(super) wake_at: Option<u64>,
+}
+
+/// What is to be read of a lane.
+pub(super) struct Page {
+    pub(super) line: usize,
+    pub(super) lane: Lane,
+    pub(super) after: Option<Turn>,
+    pub(super) most: usize,
+}
+
+impl<W: Workflow> Queue<W> {
+    /// One that keeps about `window` jobs in memory, and `widest` while they flow.
+    pub(super) fn new(window: usize, widest: usize, held: bool, fresh: bool) -> Self {
+        Queue {
+            lines: Vec::new(),
+            free: Vec::new(),
+            by: HashMap::new(),
+            ready: BTreeSet::new(),
+            later: BTreeSet::new(),
+            short: VecDeque::new(),
+            after_commit: Vec::new(),
+            commits: 0,
+            left: Vec::new(),
+            kept: 0,
+            able: 0,
+            fresh,
+            window,
+            widest: widest.max(window),
+            wide: window,
+            asked: false,
+            executing: 0,
+            uncommitted: 0,
+            idle: 0,
+            held,
+            refused: None,
+            wake_at: None,
+        }
+    }
+
+    /// The line of a lane; of a new one, with what its jobs take of.
+    pub(super) fn line(&mut self, lane: &Lane, stored: bool, uses: impl FnOnce() -> Uses) -> usize {
+        if let Some(line) = self.by.get(lane) {
+            return *line;
+        }
+        let line = Line::new(lane.clone(), uses(), stored, self.fresh && lane.priority <= 0);
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.lines.push(None);
+            self.lines.len() - 1
+        });
+        self.lines[at] = Some(line);
+        self.by.insert(lane.clone(), at);
+        if stored {
+            self.touch(at);
+        }
+        at
+    }
+
+    /// The line of a lane, if there is one.
+    pub(super) fn find(&self, lane: &Lane) -> Option<usize> {
+        self.by.get(lane).copied()
+    }
+
+    pub(super) fn at(&self, line: usize) -> &Line<W> {
+        self.lines[line].as_ref().expect("a line in use is there")
+    }
+
+    fn at_mut(&mut self, line: usize) -> &mut Line<W> {
+        self.lines[line].as_mut().expect("a line in use is there")
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Line<W>> {
+        self.lines.iter().flatten()
+    }
+
+    /// Their jobs take of other limiters now.
+    pub(super) fn uses(&mut self, mut uses: impl FnMut(&Line<W>) -> Uses) {
+        for line in self.lines.iter_mut().flatten() {
+            line.uses = uses(line);
+        }
+    }
+
+    /// Looks again where a line stands after it was changed.
+    pub(super) fn touch(&mut self, at: usize) {
+        self.out(at);
+        let line = self.lines[at].as_mut().expect("it is there");
+        if let Some(head) = line.head() {
+            let turn = head.turn();
+            line.spot = Spot::Ready(turn);
+            self.able += line.len();
+            self.ready.insert((Reverse(line.lane.priority), turn, at));
+        } else if line.is_over() && line.lane != Lane::FIRST {
+            let line = self.lines[at].take().expect("it is there");
+            self.by.remove(&line.lane);
+            self.free.push(at);
+            self.left.push(line.uses);
+            return;
+        }
+        self.look(at);
+    }
+
+    /// Asks for more of a line that is short.
+    fn look(&mut self, at: usize) {
+        let (room, fresh) = (self.lane_room(), self.fresh && self.at(at).lane.priority <= 0);
+        let line = self.at_mut(at);
+        if matches!(line.spot, Spot::Ready(_) | Spot::Out) && line.is_short(room, fresh) {
+            line.load = Load::Asked;
+            if !std::mem::replace(&mut line.asks, true) {
+                self.short.push_back(at);
+            }
+        }
+    }
+
+    /// Takes a line from where it stands.
+    fn out(&mut self, at: usize) {
+        let line = self.lines[at].as_mut().expect("it is there");
+        match std::mem::replace(&mut line.spot, Spot::Out) {
+            Spot::Ready(turn) => {
+                self.able -= line.len();
+                self.ready.remove(&(Reverse(line.lane.priority), turn, at));
+            }
+            Spot::Later(until) => {
+                self.later.remove(&(until, at));
+            }
+            Spot::Blocked | Spot::Out => {}
+        }
+    }
+
+    /// Does something with a line, and looks where it stands then.
+    fn with<T>(&mut self, at: usize, change: impl FnOnce(&mut Line<W>) -> T) -> T {
+        self.out(at);
+        let before = self.at(at).len();
+        let result = change(self.at_mut(at));
+        self.kept = self.kept + self.at(at).len() - before;
+        self.touch(at);
+        result
+    }
+
+    /// A line is not to be looked at before its head is due.
+    pub(super) fn delay(&mut self, at: usize) {
+        let due = self.at(at).head().map(Waiting::starts_at);
+        // Who comes before its head must find it here.
+        self.put_by(at, due, 1);
+    }
+
+    /// A line is not to be looked at before this time, or, without one, until it is [told](Queue::told).
+    pub(super) fn park(&mut self, at: usize, until: Option<u64>) {
+        self.put_by(at, until, 0);
+    }
+
+    fn put_by(&mut self, at: usize, until: Option<u64>, keep: usize) {
+        self.out(at);
+        let line = self.at_mut(at);
+        if line.load == Load::Asked {
+            line.load = Load::No;
+        }
+        self.at_mut(at).spot = match until {
+            Some(until) => {
+                self.later.insert((until, at));
+                Spot::Later(until)
+            }
+            None => Spot::Blocked,
+        };
+        // What it cannot start soon need not be here.
+        if self.kept > 2 * self.wide {
+            let forgotten = self.at_mut(at).forget(keep);
+            self.kept -= forgotten;
+        }
+    }
+
+    /// A line that was parked may be looked at.
+    pub(super) fn told(&mut self, at: usize) {
+        if self.lines[at].is_some() {
+            self.touch(at);
+        }
+    }
+
+    /// The line whose head is to start next, if memory knows it.
+    pub(super) fn first(&mut self, now: u64) -> Option<usize> {
+        while let Some(&(until, at)) = self.later.first() {
+            if until > now {
+                break;
+            }
+            self.touch(at);
+        }
+        self.peek()
+    }
+
+    /// The same, as of when it was last asked.
+    pub(super) fn peek(&self) -> Option<usize> {
+        let (Reverse(priority), turn, at) = self.ready.first()?;
+        let impatient = |(of, lower): (i8, usize)| {
+            let line = self.at(lower);
+            let passed = line.overtaken >= PATIENCE && line.head().is_some_and(|job| job.turn() < *turn);
+            (of < *priority && passed).then_some(lower)
+        };
+        self.lower(*priority).find_map(impatient).or(Some(*at))
+    }
+
+    /// The first line of each priority below this one.
+    fn lower(&self, mut priority: i8) -> impl Iterator<Item = (i8, usize)> {
+        std::iter::from_fn(move || {
+            let below = Reverse(priority.checked_sub(1)?);
+            let (Reverse(of), _, at) = self.ready.range((below, FIRST, 0)..).next()?;
+            priority = *of;
+            Some((*of, *at))
+        })
+    }
+
+    /// Takes the head of a line.
+    pub(super) fn pop(&mut self, at: usize) -> Option<Waiting<W>> {
+        let (priority, uses) = (self.at(at).lane.priority, self.at(at).uses.clone());
+        let job = self.with(at, Line::pop)?;
+        let lower: Vec<(i8, usize)> = self.lower(priority).collect();
+        for (_, lower) in lower {
+            let line = self.at_mut(lower);
+            if line.head().is_some_and(|head| head.turn() < job.turn()) {
+                line.overtaken += 1;
+            }
+        }
+        Some(Waiting { uses, ..job })
+    }
+
+    /// Its slots are to look again at this time. Says whether that is earlier than what the timer knows.
+    pub(super) fn wake_by(&mut self, at: u64) -> bool {
+        let earlier = self.wake_at.is_none_or(|known| at < known);
+        if earlier {
+            self.wake_at = Some(at);
+        }
+        earlier
+    }
+
+    /// When somebody may start of whom memory knows, if that is a time.
+    pub(super) fn outlook(&self) -> Option<u64> {
+        let first = self.ready.first().map(|(Reverse(of), _, at)| (*of, *at));
+        let lower = first
+            .into_iter()
+            .flat_map(|(of, at)| std::iter::once(at).chain(self.lower(of).map(|(_, at)| at)));
+        let ready = lower.map(|at| self.at(at).head().map_or(0, Waiting::starts_at));
+        ready.chain(self.later.first().map(|(until, _)| *until)).min()
+    }
+
+    /// Says whether memory will keep a job that is being committed: see [`Line::expect`].
+    pub(super) fn expect(&mut self, at: usize, turn: Turn, bytes: usize, now: u64) -> bool {
+        self.sized(bytes);
+        let room = self.has_room(at, now);
+        let here = self.at_mut(at).expect(turn, room);
+        self.kept += usize::from(here);
+        here
+    }
+
+    /// As [`Line::keep`].
+    pub(super) fn keep(&mut self, at: usize) {
+        self.kept += 1;
+        self.at_mut(at).keep();
+    }
+
+    /// As [`Line::cancel`].
+    pub(super) fn cancel(&mut self, at: usize, here: bool, turn: Turn) {
+        self.kept -= usize::from(here);
+        self.at_mut(at).cancel(here, turn);
+        self.touch(at);
+    }
+
+    /// As [`Line::saved`].
+    pub(super) fn saved(&mut self, lane: &Lane, turn: Turn) {
+        if let Some(at) = self.find(lane) {
+            self.at_mut(at).saved(turn);
+            self.look(at);
+        }
+    }
+
+    /// A step of this lane is durable.
+    pub(super) fn settled(&mut self, lane: &Lane) {
+        let Some(at) = self.find(lane) else { return };
+        let line = self.at_mut(at);
+        line.out = line.out.saturating_sub(1);
+        if line.is_over() {
+            self.touch(at);
+        }
+    }
+
+    /// As [`Line::arrive`].
+    pub(super) fn arrive(&mut self, at: usize, job: Waiting<W>) {
+        self.kept -= 1; // it was expected
+        let head = self.at(at).head().map(Waiting::turn);
+        let wide = 2 * self.wide;
+        if self.at(at).spot != Spot::Blocked && head.is_none_or(|head| job.turn() < head) {
+            self.with(at, |line| line.arrive(job));
+        } else {
+            let arrived = self.at_mut(at).arrive(job);
+            self.kept += usize::from(arrived);
+            self.able += usize::from(arrived && matches!(self.at(at).spot, Spot::Ready(_)));
+        }
+        // Delayed jobs are in the store too, and can be forgotten here.
+        if self.lines[at].as_ref().is_some_and(|line| line.len() > wide) {
+            self.with(at, |line| line.forget(wide));
+        }
+    }
+
+    /// As [`Line::resume`].
+    pub(super) fn resume(&mut self, at: usize, job: Waiting<W>) {
+        self.with(at, |line| line.resume(job));
+    }
+
+    /// Memory keeps at least so many.
+    pub(super) fn widen(&mut self, window: usize) {
+        self.window = self.window.max(window);
+        self.widest = self.widest.max(self.window);
+        self.wide = self.wide.max(self.window);
+    }
+
+    /// A job of so many bytes was seen.
+    pub(super) fn sized(&mut self, bytes: usize) {
+        self.wide = (WIDE_BYTES / bytes.max(1)).clamp(self.window, self.widest);
+    }
+
+    /// How many jobs memory keeps at most, about.
+    fn room(&self, now: u64) -> usize {
+        if self.flows(now) { self.wide } else { self.window }
+    }
+
+    /// How many of them of each lane.
+    fn lane_room(&self) -> usize {
+        (self.wide / self.by.len().max(1)).max(NARROW)
+    }
+
+    fn has_room(&self, at: usize, now: u64) -> bool {
+        let alone = self.by.len() == 1 || self.at(at).len() < self.lane_room();
+        alone && self.kept < self.room(now)
+    }
+
+    /// Its jobs do not wait for long.
+    fn flows(&self, now: u64) -> bool {
+        let first = self.ready.first().map(|(_, _, at)| at).or(self.later.first().map(|(_, at)| at));
+        let head = first.and_then(|at| self.at(*at).head());
+        head.is_none_or(|job| now.saturating_sub(job.since) < FLOWS)
+    }
+
+    /// How many jobs it has in memory, if they do not wait for long.
+    pub(super) fn flowing(&self, now: u64) -> usize {
+        if self.flows(now) { self.able } else { 0 }
+    }
+
+    /// Nobody can start of whom memory knows.
+    pub(super) fn is_blind(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// It should have more from the store, and nobody has asked.
+    pub(super) fn is_short(&self, now: u64) -> bool {
+        let few = self.able <= self.room(now) / 2 || self.commits >= UNHEARD && !self.short.is_empty();
+        few && !self.asked && (!self.short.is_empty() || self.fresh)
+    }
+
+    /// What to read next of lanes; fresh jobs, if of none.
+    pub(super) fn pages(&mut self, now: u64) -> Vec<Page> {
+        self.asked = false;
+        self.commits = 0;
+        let room = self.room(now);
+        let most = if self.by.len() == 1 {
+            (room - self.able.min(room / 2)).min((self.widest / 2).max(self.window))
+        } else if self.kept <= self.wide {
+            self.lane_room()
+        } else {
+            2 // most of what is here waits for its key
+        };
+        let (mut pages, mut jobs) = (Vec::new(), 0);
+        while pages.len() < LANES && jobs < room {
+            let Some(at) = self.short.pop_front() else { break };
+            let Some(line) = &mut self.lines[at] else { continue };
+            line.asks = false;
+            // One that was parked meanwhile asks again when it may be looked at.
+            if line.load != Load::Asked {
+                continue;
+            }
+            line.load = Load::Reading;
+            pages.push(Page { line: at, lane: line.lane.clone(), after: line.horizon(), most });
+            jobs += most;
+        }
+        pages
+    }
+
+    /// How many fresh jobs to read.
+    pub(super) fn fresh_page(&self, now: u64) -> usize {
+        let room = self.room(now);
+        (room - self.able.min(room / 2)).min((self.widest / 2).max(self.window))
+    }
+
+    /// Placed jobs that the store gave: see [`Line::loaded`].
+    pub(super) fn loaded(&mut self, at: usize, page: Vec<Waiting<W>>, all: bool, cut: bool, now: u64) {
+        let fresh = self.fresh && self.at(at).lane.priority <= 0;
+        self.with(at, |line| line.loaded(page, all, cut, fresh, now));
+        if self.lines[at].as_ref().is_some_and(|line| line.load == Load::AfterCommit) {
+            self.after_commit.push(at);
+        }
+    }
+
+    /// As [`Line::pass`].
+    pub(super) fn pass(&mut self, at: usize, turn: Turn) {
+        self.with(at, |line| line.pass(turn));
+    }
+
+    /// As [`Line::admit`].
+    pub(super) fn admit(&mut self, at: usize, job: Waiting<W>, now: u64) -> Option<Waiting<W>> {
+        let room = self.has_room(at, now);
+        self.with(at, |line| line.admit(job, room))
+    }
+
+    /// All fresh jobs were read.
+    pub(super) fn no_fresh(&mut self) {
+        self.fresh = false;
+        for at in 0..self.lines.len() {
+            if self.lines[at].is_some() {
+                self.with(at, |line| line.settle(false));
+            }
+        }
+    }
+
+    /// After a commit, a store that had nothing may have something.
+    pub(super) fn committed(&mut self) {
+        self.commits = self.commits.saturating_add(1);
+        for at in std::mem::take(&mut self.after_commit) {
+            self.at_mut(at).committed();
+            self.touch(at);
+        }
+    }
+
+    /// All that wait for something else than a time look again.
+    pub(super) fn tell_all(&mut self) {
+        for at in 0..self.lines.len() {
+            if self.lines[at].is_some() {
+                self.touch(at);
+            }
+        }
+    }
+
+    /// Whoever memory does not know waits for a time after `now`.
+    pub(super) fn all_later(&self, now: Timestamp) -> bool {
+        !self.fresh && self.all().all(|line| line.is_later(now))
+    }
+
+    /// How many memory has.
+    pub(super) fn waiting(&self) -> u64 {
+        self.all().map(|line| line.len() as u64).sum()
+    }
+
+    /// How many in memory wait for a time after `now`.
+    pub(super) fn delayed(&self, now: Timestamp) -> u64 {
+        self.all().map(|line| line.delayed(now) as u64).sum()
+    }
+
+    /// What it counts is so.
+    #[cfg(test)]
+    fn check(&self) {
+        let able: usize = self.ready.iter().map(|(.., at)| self.at(*at).len()).sum();
+        assert_eq!(able, self.able);
+        let kept: usize = self.all().map(Line::kept).sum();
+        assert_eq!(kept, self.kept);
+    }
+
+    /// Finds a job in memory, for a canary.
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Waiting<W>> {
+        let holds =
+            |line: &Option<Line<W>>| line.as_ref().is_some_and(|line| line.next_of(&wanted).is_some());
+        let at = self.lines.iter().position(holds)?;
+        let uses = self.at(at).uses.clone();
+        let job = self.with(at, |line| line.take_if(&wanted));
+        job.map(|job| Waiting { uses, ..job })
+    }
+
+    /// The first of the jobs in memory that `wanted` wants, with its line.
+    pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<(usize, &Waiting<W>)> {
+        let lines = self.lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.as_ref()?)));
+        lines.into_iter().find_map(|(at, line)| Some((at, line.next_of(&wanted)?)))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
