@@ -41,6 +41,7 @@ pub(super) fn memory(options: &Options, rounds: &Rounds) -> Vec<Entry> {
     entries.extend(rounds.alternate(&[
         Contender::new("limits", "jorb", jobs, Sample::Jorb(Keeper::Memory, Step::Ready)),
         Contender::new("limits", "limited", jobs, Sample::Limited(Step::Ready)),
+        Contender::new("limits", "keyed", jobs, Sample::Keyed(Keeper::Memory)),
     ]));
     for entry in entries.iter_mut().filter(|entry| entry.case == "memory 20us") {
         let busy = entry.transitions_per_s.map(|rate| rate * MICROS / 1e6 / cores() as f64);
@@ -59,7 +60,12 @@ pub(super) fn durable(options: &Options, rounds: &Rounds) -> Vec<Entry> {
     ];
     let share = if options.quick { 0.2 } else { 1.0 };
     contenders.extend(PEERS.iter().filter(|peer| rounds.wants(peer.name)).map(|peer| peer.contender(share)));
-    rounds.alternate(&contenders)
+    let mut entries = rounds.alternate(&contenders);
+    entries.extend(rounds.alternate(&[
+        Contender::new("limits, durable", "jorb", jobs, Sample::Jorb(Keeper::Sqlite, Step::Ready)),
+        Contender::new("limits, durable", "keyed", jobs, Sample::Keyed(Keeper::Sqlite)),
+    ]));
+    entries
 }
 
 /// In one JSON document, and beside it in memory.

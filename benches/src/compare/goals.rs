@@ -15,7 +15,7 @@ enum Bound {
 }
 use Bound::{AtLeast, AtMost};
 
-const GOALS: [Goal; 20] = [
+const GOALS: [Goal; 22] = [
     Goal {
         what: "durable: jorb to the bare rusqlite writer",
         needed: AtLeast(0.8),
@@ -54,6 +54,16 @@ const GOALS: [Goal; 20] = [
         what: "memory, ready steps: jorb to itself with a rate that is never reached",
         needed: AtMost(1.111),
         measured: |all| all.ratio("limits", "limited"),
+    },
+    Goal {
+        what: "memory, ready steps: jorb to itself with 100,000 keys",
+        needed: AtMost(2.0),
+        measured: |all| all.ratio("limits", "keyed"),
+    },
+    Goal {
+        what: "durable: the same",
+        needed: AtMost(2.0),
+        measured: |all| all.ratio("limits, durable", "keyed"),
     },
     Goal {
         what: "rate at 1e7 jobs to that at 1e5",

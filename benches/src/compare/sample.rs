@@ -21,6 +21,8 @@ pub(super) enum Sample {
     Jorb(Keeper, Step),
     /// The same in memory, with a rate that is never reached on each state.
     Limited(Step),
+    /// With a hundred thousand keys on each state.
+    Keyed(Keeper),
     Chain(Step),
     Fused(Step),
     Spawn(Step),
@@ -149,6 +151,7 @@ impl Sample {
         match self {
             Sample::Jorb(keeper, step) => system::jorb::run(keeper, step, false, jobs, dir)?.check(jobs),
             Sample::Limited(step) => system::jorb::run(Keeper::Memory, step, true, jobs, dir)?.check(jobs),
+            Sample::Keyed(keeper) => system::keyed::run(keeper, jobs, dir)?.check(jobs),
             Sample::Chain(step) => system::chain::run(step, jobs)?.check(jobs),
             Sample::Fused(step) => system::chain::run_fused(step, jobs)?.check(jobs),
             Sample::Spawn(step) => system::spawn::run(step, jobs)?.check(jobs),

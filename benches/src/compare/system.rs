@@ -13,6 +13,7 @@ pub(super) mod chain;
 pub(super) mod cores;
 pub(super) mod fairness;
 pub(super) mod jorb;
+pub(super) mod keyed;
 pub(super) mod latency;
 pub(super) mod raw;
 pub(super) mod resume;

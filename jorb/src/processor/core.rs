@@ -282,7 +282,7 @@ impl<W: Workflow> Inner<W> {
     /// The line of a lane.
     fn line(&mut self, state: StateId<W>, lane: &Lane, stored: bool, now: u64) -> usize {
         let Inner { queues, permits, .. } = self;
-        queues[state.index()].line(lane, stored, || permits.join(state, lane.key.as_deref(), now))
+        queues[state.index()].line(lane, stored, || permits.join(state, lane.key.as_ref(), now))
     }
 
     /// Limiters need not remember the keys of lines that are over.

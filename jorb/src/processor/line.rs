@@ -138,11 +138,11 @@ pub(super) const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
     /// One of which memory has nothing, and the store has placed jobs if it is `stored`, and may have `fresh` ones.
-    pub(super) fn new(lane: Lane, uses: Uses, stored: bool, fresh: bool) -> Self {
+    pub(super) fn new(lane: Lane, uses: Uses, room: VecDeque<Waiting<W>>, stored: bool, fresh: bool) -> Self {
         Line {
             lane,
             uses,
-            waiting: VecDeque::new(),
+            waiting: room,
             horizon: (stored || fresh).then_some(FIRST),
             unsaved: BTreeSet::new(),
             stored,
@@ -156,6 +156,11 @@ impl<W: Workflow> Line<W> {
             spot: Spot::Out,
             overtaken: 0,
         }
+    }
+
+    /// It is over: what it had its jobs in.
+    pub(super) fn into_room(self) -> VecDeque<Waiting<W>> {
+        self.waiting
     }
 
     #[cfg(test)]

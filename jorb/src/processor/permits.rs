@@ -136,17 +136,24 @@ impl Permits {
     }
 
     /// What steps of a state take of that have this key. To be [left](Permits::leave) when none of them waits.
-    pub(super) fn join<W: Workflow>(&mut self, state: StateId<W>, key: Option<&str>, now: u64) -> Uses {
+    pub(super) fn join<W: Workflow>(&mut self, state: StateId<W>, key: Option<&Arc<str>>, now: u64) -> Uses {
         let of = &self.of[state.index()];
         if of.is_empty() {
             return None;
         }
-        let keys = crate::limiter::keys(state.spec().limits, key);
+        let limits = state.spec().limits;
+        let mut keyed = limits.iter().filter(|spec| spec.keyed);
+        let several = keyed.next().is_some() && keyed.next().is_some();
+        let keys = if several { crate::limiter::keys(limits, key.map(|key| &**key)) } else { Vec::new() };
         let mut uses = Vec::with_capacity(of.len());
         for (limiter, at) in of {
             let Limiter { spec, tuning, opened, name, .. } = &self.limiters[*limiter];
-            let key = at.and_then(|at| keys.get(at)).filter(|_| spec.keyed).map(|key| &**key);
-            if key == Some("") || spec.keyed && key.is_none() {
+            let key = match at {
+                Some(at) if spec.keyed && several => keys.get(*at).map(|key| key.as_str().into()),
+                _ => key.filter(|_| spec.keyed).cloned(),
+            };
+            let key = key.filter(|key: &Arc<str>| !key.is_empty());
+            if spec.keyed && key.is_none() {
                 continue; // this step has none
             }
             let gate = self.gates.join(*limiter, name, spec, (*opened, *tuning), key, now);
@@ -157,7 +164,7 @@ impl Permits {
 
     /// Nobody waits with these any more.
     pub(super) fn leave(&mut self, uses: &Uses, now: u64) {
-        uses.iter().flat_map(|uses| uses.iter()).for_each(|of| self.gates.leave(of.gate));
+        uses.iter().flat_map(|uses| uses.iter()).for_each(|of| self.gates.leave(of.gate, now));
         self.gates.forget(now);
     }
 
@@ -309,7 +316,7 @@ impl Permits {
         let Some(limiter) = self.limiters.iter().position(|known| known.name == limiter) else {
             return Vec::new();
         };
-        let due = |spot: &mut Spot| Some((spot.name.clone(), spot.gate.bucket()?.due(0)?));
+        let due = |spot: &mut Spot| Some((spot.name(), spot.gate.bucket()?.due(0)?));
         self.gates.of(limiter).filter_map(due).collect()
     }
 
@@ -322,7 +329,7 @@ impl Permits {
     pub(super) fn unsaved(&self, gate: usize, now: u64) -> Option<(LimiterName, Timestamp)> {
         let spot = self.gates.at(gate);
         let bucket = spot.gate.bucket().filter(|bucket| bucket.is_saved(now))?;
-        Some((spot.name.clone(), bucket.due(0)?))
+        Some((spot.name(), bucket.due(0)?))
     }
 
     /// A step that started then moved on, or was throttled: of keys, if it has one, and else of all.
@@ -342,7 +349,7 @@ impl Permits {
 
     /// What adaptive rates learned.
     pub(super) fn learned(&self) -> Vec<(LimiterName, Learned)> {
-        self.gates.all().filter_map(|spot| Some((spot.name.clone(), spot.gate.learned()?))).collect()
+        self.gates.all().filter_map(|spot| Some((spot.name(), spot.gate.learned()?))).collect()
     }
 
     /// A service asks for a pause: of a key, if the step has one.
@@ -374,7 +381,7 @@ impl Permits {
             let spot = self.gates.at_mut(*gate);
             spot.gate.saving = true;
             let due = spot.gate.bucket().and_then(|bucket| bucket.due(lead));
-            saves.extend(due.map(|due| (spot.name.clone(), due)));
+            saves.extend(due.map(|due| (spot.name(), due)));
         }
         saves
     }
@@ -434,7 +441,7 @@ impl Permits {
 
     /// Where all are, to be saved at the end.
     pub(super) fn due(&self) -> Vec<(LimiterName, Timestamp)> {
-        self.gates.all().filter_map(|spot| Some((spot.name.clone(), spot.gate.bucket()?.due(0)?))).collect()
+        self.gates.all().filter_map(|spot| Some((spot.name(), spot.gate.bucket()?.due(0)?))).collect()
     }
 }
 

@@ -23,6 +23,8 @@ const WIDE_BYTES: usize = 8 << 20;
 const NARROW: usize = 8;
 /// After so many commits, lanes of which memory has nothing are read, however much it has of others.
 const UNHEARD: u32 = 16;
+/// Rooms that are kept.
+const SPARE: usize = 1024;
 /// Lanes that are read at once.
 const LANES: usize = 256;
 
@@ -41,6 +43,8 @@ pub(super) struct Queue<W: Workflow> {
     after_commit: Vec<usize>,
     /// Commits since lanes were read.
     commits: u32,
+    /// Room for jobs, of lines that are over: asking for it each time costs more than all else that a line does.
+    spare: Vec<VecDeque<Waiting<W>>>,
     /// What lines that are over have left behind.
     pub(super) left: Vec<Uses>,
     /// Jobs that memory has or will have, and how many of those in `ready` lines.
@@ -88,6 +92,7 @@ impl<W: Workflow> Queue<W> {
             short: VecDeque::new(),
             after_commit: Vec::new(),
             commits: 0,
+            spare: Vec::new(),
             left: Vec::new(),
             kept: 0,
             able: 0,
@@ -110,7 +115,8 @@ impl<W: Workflow> Queue<W> {
         if let Some(line) = self.by.get(lane) {
             return *line;
         }
-        let line = Line::new(lane.clone(), uses(), stored, self.fresh && lane.priority <= 0);
+        let room = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
+        let line = Line::new(lane.clone(), uses(), room, stored, self.fresh && lane.priority <= 0);
         let at = self.free.pop().unwrap_or_else(|| {
             self.lines.push(None);
             self.lines.len() - 1
@@ -160,7 +166,10 @@ impl<W: Workflow> Queue<W> {
             let line = self.lines[at].take().expect("it is there");
             self.by.remove(&line.lane);
             self.free.push(at);
-            self.left.push(line.uses);
+            self.left.push(line.uses.clone());
+            if self.spare.len() < SPARE {
+                self.spare.push(line.into_room());
+            }
             return;
         }
         self.look(at);
@@ -278,8 +287,8 @@ impl<W: Workflow> Queue<W> {
     pub(super) fn pop(&mut self, at: usize) -> Option<Waiting<W>> {
         let (priority, uses) = (self.at(at).lane.priority, self.at(at).uses.clone());
         let job = self.with(at, Line::pop)?;
-        let lower: Vec<(i8, usize)> = self.lower(priority).collect();
-        for (_, lower) in lower {
+        let lower: Vec<usize> = self.lower(priority).map(|(_, at)| at).collect();
+        for lower in lower {
             let line = self.at_mut(lower);
             if line.head().is_some_and(|head| head.turn() < job.turn()) {
                 line.overtaken += 1;

@@ -189,7 +189,7 @@ impl<W: Workflow> Inner<W> {
         for (state, queue) in StateId::<W>::all().zip(queues) {
             queue.uses(|line| {
                 let before = line.uses.clone();
-                let uses = permits.join(state, line.lane.key.as_deref(), now);
+                let uses = permits.join(state, line.lane.key.as_ref(), now);
                 permits.leave(&before, now);
                 uses
             });

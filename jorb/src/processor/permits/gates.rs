@@ -35,8 +35,8 @@ pub(super) struct Gates {
 pub(super) struct Spot {
     pub(super) limiter: usize,
     pub(super) key: Option<Arc<str>>,
-    /// In the store.
-    pub(super) name: LimiterName,
+    /// Of the limiter, in the store.
+    of: LimiterName,
     pub(super) gate: Gate,
     /// Who waits for something else than a time, to be told when that may have come.
     pub(super) blocked: Vec<Who>,
@@ -49,6 +49,11 @@ pub(super) struct Spot {
 }
 
 impl Spot {
+    /// In the store.
+    pub(super) fn name(&self) -> LimiterName {
+        full_name(&self.of, self.key.as_deref())
+    }
+
     /// Until when it is to be remembered if nobody uses it.
     fn memory(&self) -> u64 {
         let due = self.gate.bucket().and_then(|bucket| bucket.due(0));
@@ -108,27 +113,27 @@ impl Gates {
         name: &LimiterName,
         spec: &LimiterSpec,
         (opened, tuning): (Tuning, Tuning),
-        key: Option<&str>,
+        key: Option<Arc<str>>,
         now: u64,
     ) -> usize {
-        let key: Option<Arc<str>> = key.map(Into::into);
         let gate = *self.by.entry((limiter, key.clone())).or_insert_with(|| {
-            let name = key.as_ref().map_or_else(|| name.clone(), |key| key_name(name, key));
             let mut gate = Gate::new(spec);
             // What was taken before the run was opened was taken at the rate of then.
-            gate.tune(spec, opened, self.opened);
-            gate.restore(self.due.remove(&name), self.learned.remove(&name), self.clean, self.opened);
-            gate.tune(spec, tuning, now);
-            let spot = Spot {
-                limiter,
-                key,
-                name,
-                gate,
-                blocked: Vec::new(),
-                unsettled: false,
-                lanes: 0,
-                idle: None,
-            };
+            if opened != Tuning::new() {
+                gate.tune(spec, opened, self.opened);
+            }
+            let (mut due, mut learned) = (None, None);
+            if !self.due.is_empty() || !self.learned.is_empty() {
+                let name = full_name(name, key.as_deref());
+                (due, learned) = (self.due.remove(&name), self.learned.remove(&name));
+            }
+            gate.restore(due, learned, self.clean, self.opened);
+            if tuning != opened {
+                gate.tune(spec, tuning, now);
+            }
+            let of = name.clone();
+            let spot =
+                Spot { limiter, key, of, gate, blocked: Vec::new(), unsettled: false, lanes: 0, idle: None };
             let free = self.free.pop().unwrap_or_else(|| {
                 self.spots.push(None);
                 self.spots.len() - 1
@@ -145,27 +150,40 @@ impl Gates {
     }
 
     /// One lane less does.
-    pub(super) fn leave(&mut self, gate: usize) {
+    pub(super) fn leave(&mut self, gate: usize, now: u64) {
         self.at_mut(gate).lanes -= 1;
-        self.rest(gate);
+        self.rest(gate, now);
     }
 
     /// A step ended.
     pub(super) fn give_back(&mut self, gate: usize, now: u64) {
         self.at_mut(gate).gate.leave();
-        self.rest(gate);
+        self.rest(gate, now);
         self.forget(now);
     }
 
     /// A key that nobody uses may be forgotten once all that was taken has come back.
-    fn rest(&mut self, gate: usize) {
+    fn rest(&mut self, gate: usize, now: u64) {
         let spot = self.spots[gate].as_mut().expect("it is there");
         if spot.key.is_none() || spot.lanes > 0 || spot.gate.in_use() > 0 || spot.idle.is_some() {
             return;
         }
         let at = spot.memory();
+        if at <= now {
+            return self.remove(gate);
+        }
         spot.idle = Some(at);
         self.idle.insert((at, gate));
+    }
+
+    fn remove(&mut self, gate: usize) {
+        let Some(spot) = self.spots[gate].take() else { return };
+        // Only what was saved is to be forgotten by the store.
+        if spot.gate.learned().is_some() || spot.gate.bucket().is_some_and(Bucket::is_slow) {
+            self.forgotten.push(spot.name());
+        }
+        self.by.remove(&(spot.limiter, spot.key));
+        self.free.push(gate);
     }
 
     /// Forgets keys whose time has come.
@@ -182,14 +200,7 @@ impl Gates {
                 self.idle.insert((later, gate));
                 continue;
             }
-            if let Some(spot) = self.spots[gate].take() {
-                self.by.remove(&(spot.limiter, spot.key));
-                // Only what was saved is to be forgotten by the store.
-                if spot.gate.bucket().is_some_and(Bucket::is_slow) {
-                    self.forgotten.push(spot.name);
-                }
-                self.free.push(gate);
-            }
+            self.remove(gate);
         }
     }
 
@@ -203,4 +214,8 @@ impl Gates {
     pub(super) fn take_forgotten(&mut self) -> Vec<(LimiterName, Timestamp)> {
         self.forgotten.drain(..).map(|name| (name, Timestamp(0))).collect()
     }
+}
+
+fn full_name(limiter: &LimiterName, key: Option<&str>) -> LimiterName {
+    key.map_or_else(|| limiter.clone(), |key| key_name(limiter, key))
 }
