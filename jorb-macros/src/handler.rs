@@ -271,6 +271,7 @@ mod tests {
             rate = "10/s",
             burst = LARGE,
             retries = 5,
+            crashes = 3,
             backoff = "1s..9s",
             retry_if = net::is_passing
         );

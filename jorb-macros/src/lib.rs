@@ -74,6 +74,7 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `retry_if` | a function, `fn(&(dyn Error + 'static)) -> bool`; with `retries` or `give_up_after` only | whether an error is worth another attempt; if not, it is as a fatal one | all are |
 /// | `give_up_after` | `"1h"`, or a `Duration` above zero | no attempt of a step starts later than this after its first one did, in whichever process; without `retries`, there are as many as fit | no limit |
 /// | `timeout` | `"30s"`, or a `Duration` above zero | longest time that one step may take | no limit |
+/// | `crashes` | `u32`, at least 1, better 2 or more | a job is parked whose step killed the process so many times while it ran alone | nobody counts: it is tried for ever |
 /// | `limits(A, B)` | types with [`#[limiter(..)]`](macro@limiter) | limits that states share; a step starts when all of them let it | none |
 ///
 /// Units are `ms`, `s`, `m`, `h` and `d`, numbers are whole. A text that cannot be read does not compile.
@@ -92,6 +93,27 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// but it does in all that comes after: waits, throttling, a limiter, a state that is held, a program that is not running.
 /// When the next attempt would start too late, the step has failed for good, and does not wait for that. An attempt that has
 /// started is not cut: `timeout` does that. Being throttled costs no attempt, and without `give_up_after` it may go on for ever.
+///
+/// # Steps that kill the process
+///
+/// A panic is caught; a segfault in a C library, `process::abort`, a stack overflow and the system's answer to too much
+/// memory are not. A job whose step does that every time would keep its run from ever ending: each start of the program dies
+/// on it. With `crashes = 3` its state notes, in a file beside the run, which jobs its slots run. When the run is driven again
+/// after the process died, those jobs are suspects: they run before everything else, one after the other, and nothing else
+/// runs meanwhile. However such a lone run ends, the job is a suspect no more; only when the process dies in it, that
+/// counts. At the third time the job is parked when the run is driven next, with an error that says so, or goes where
+/// `on_failure` leads; redriven, it has all three again.
+///
+/// - Whatever ends the process during a lone run counts, `kill -9` by an operator too: so take 2 or more.
+/// - All jobs that were in flight in such states when the process was killed run alone once. Where steps take long and
+///   many run at once, that takes its time; a stop by Ctrl-C leaves no suspects.
+/// - A suspect that waits for a permit of its limiters is waited for; one whose state is held is not, and runs alone once that
+///   is released.
+/// - Only states with `crashes` note their jobs: a step that kills the process from another state is not found.
+/// - The notes are for the death of a process, and not synced to the disk; when power fails they may be lost, or some
+///   of them, and then nobody is suspected. How often a step killed the process is synced before each lone run.
+/// - It costs one or two small writes per step to the system's cache, of about a microsecond each. Stores without a file
+///   have no notes: a run in memory forgets its jobs with its process.
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::state(args.into(), &item.into()).into()

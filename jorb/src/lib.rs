@@ -271,6 +271,14 @@ pub mod __private {
     /// As [`concurrency`].
     #[must_use]
     #[track_caller]
+    pub const fn crashes(n: u32) -> u32 {
+        assert!(n > 0, "`crashes` must be at least 1");
+        n
+    }
+
+    /// As [`concurrency`].
+    #[must_use]
+    #[track_caller]
     pub const fn timeout(limit: Duration) -> Duration {
         assert!(!limit.is_zero(), "`timeout` must be more than zero");
         limit

@@ -39,12 +39,16 @@ pub struct Policy {
     pub give_up_after: Option<Duration>,
     /// Longest time that one step may take.
     pub timeout: Option<Duration>,
+    /// A job is parked whose step killed the process so many times while it ran alone; without, nobody looks at who ran
+    /// when the process died.
+    pub crashes: Option<u32>,
     /// Runs on the blocking pool: the handler is a plain `fn`.
     pub blocking: bool,
 }
 
 impl Policy {
-    /// One at a time, unlimited rate, no retry, backoff from 1 s to 60 s, no time budget, no timeout, in place.
+    /// One at a time, unlimited rate, no retry, backoff from 1 s to 60 s, no time budget, no timeout, crashes not counted, in
+    /// place.
     pub const DEFAULT: Policy = Policy {
         concurrency: 1,
         rate: None,
@@ -55,6 +59,7 @@ impl Policy {
         retry_if: None,
         give_up_after: None,
         timeout: None,
+        crashes: None,
         blocking: false,
     };
 
@@ -102,6 +107,11 @@ impl Policy {
     #[must_use]
     pub const fn timeout(self, limit: Duration) -> Self {
         Policy { timeout: Some(limit), ..self }
+    }
+    /// Park a job whose step killed the process `n` times while nothing else ran.
+    #[must_use]
+    pub const fn crashes(self, n: u32) -> Self {
+        Policy { crashes: Some(n), ..self }
     }
     /// Run on the blocking pool.
     #[must_use]

@@ -24,6 +24,7 @@ mod random;
 mod signals;
 mod slot;
 mod summary;
+mod suspects;
 mod writer;
 
 pub use handle::Handle;
@@ -191,16 +192,17 @@ impl<W: Workflow> Processor<W> {
                 if let Some(batch) = dirty {
                     store.commit(&batch)?;
                 }
+                let noted = suspects::open(store, id)?;
                 let moving: Vec<_> = store.moving()?.into_iter().map(Waiting::read).collect();
                 let mut lanes = Vec::new();
                 for state in StateId::all().filter(|state: &StateId<W>| !state.spec().terminal()) {
                     lanes.push((state, store.lanes(state, Status::Ready, None, usize::MAX)?));
                 }
-                Ok((moving, lanes))
+                Ok((moving, lanes, noted))
             }
         })
         .await;
-        let (moving, lanes) = match opened {
+        let (moving, lanes, noted) = match opened {
             Ok(opened) => opened,
             Err(e) => {
                 run.put_back(store, header);
@@ -210,8 +212,13 @@ impl<W: Workflow> Processor<W> {
         let clock = self.clock.unwrap_or_else(Clock::system).no_earlier_than(header.next.time);
         let policies: Vec<_> = W::STATES.iter().map(|s| s.policy).collect();
         let core = Core::new(header, clock, form, &policies, self.bounds);
+        let steps = noted.map(|(steps, suspects)| {
+            core.suspect(suspects);
+            steps
+        });
         let shared = Arc::new(Shared {
             core,
+            steps,
             app: self.app.clone(),
             overall: Arc::new(overall),
             run: id,
@@ -296,11 +303,18 @@ impl<W: Workflow> Processor<W> {
     ) -> Result<Summary, Error> {
         let (_, _, failure) = shared.core.end();
         let last = shared.core.last_batch();
+        // Those that did not run alone yet are suspects still.
+        let steps = shared.steps.clone().filter(|_| !shared.core.has_suspects());
         let (store, closed) = on_disk(store, {
             let clean = failure.is_none();
             move |store| {
                 if clean {
                     store.commit(&last)?;
+                }
+                // Before the next process may have it.
+                if let Some(steps) = steps {
+                    let path = steps.path();
+                    steps.remove().map_err(Error::disk(path, "remove it"))?;
                 }
                 store.close().map(|()| last)
             }

@@ -12,7 +12,7 @@
 //!   holds. A side table lists placed jobs by `(status, state, ready at, commit number)`.
 //! * *moving*: it is ready, and the engine has it in memory. The store keeps how many there are in each block of
 //!   [`BLOCK`] ids, so that opening reads those blocks and nothing else.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 
@@ -26,6 +26,7 @@ mod memory;
 mod settle;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+pub(crate) mod steps;
 mod story;
 mod table;
 mod transfer;
@@ -53,6 +54,12 @@ pub trait Store<W: Workflow>: Send + 'static {
     fn blocks(&self) -> bool;
     /// The file, for messages.
     fn path(&self) -> &Path;
+    /// Where the engine may keep a file of its own beside the run, named like it with this behind; nowhere if the run
+    /// lives no longer than the process.
+    fn beside(&self, suffix: &str) -> Option<PathBuf> {
+        let _ = suffix;
+        None
+    }
 
     /// Opens the run, or makes a new one; with [`Access::Read`] a run that another process may be driving.
     /// Called once, before everything else.

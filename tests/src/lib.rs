@@ -7,6 +7,7 @@ pub mod flow;
 pub mod fuzz;
 pub mod lab;
 pub mod parcels;
+pub mod poison;
 pub mod schedule;
 pub mod spy;
 pub mod stores;

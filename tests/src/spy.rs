@@ -146,6 +146,10 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
         &self.path
     }
 
+    fn beside(&self, suffix: &str) -> Option<PathBuf> {
+        self.inner().beside(suffix)
+    }
+
     fn open(&mut self, access: Access) -> Result<Header<W>, Error> {
         self.inner().open(access)
     }

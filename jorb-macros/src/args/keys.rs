@@ -36,6 +36,7 @@ impl Place<'_> {
                 "retry_if",
                 "give_up_after",
                 "timeout",
+                "crashes",
                 "limits",
             ],
             Place::Limiter => &["rate", "burst", "concurrency", "weighted", "keyed"],

@@ -37,7 +37,7 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
                 policy.extend(rate(&value)?);
                 return Ok(());
             }
-            "concurrency" | "burst" => whole(key, &value, 1),
+            "concurrency" | "burst" | "crashes" => whole(key, &value, 1),
             "retries" => whole(key, &value, 0),
             "retry_if" => function(key, &value),
             _ => text(key, &value),

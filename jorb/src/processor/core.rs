@@ -17,7 +17,7 @@ use crate::{
     tuning::tuned,
 };
 
-use self::commit::Followers;
+use self::{alone::Suspects, commit::Followers};
 pub(super) use self::{
     commit::Work,
     finish::Done,
@@ -25,6 +25,7 @@ pub(super) use self::{
     start::{Permit, Pull},
 };
 
+mod alone;
 mod commit;
 mod control;
 mod finish;
@@ -88,6 +89,8 @@ struct Inner<W: Workflow> {
     held: Option<Vec<StateId<W>>>,
     /// Lines that are to be read from the store, by turns.
     loads: VecDeque<StateId<W>>,
+    /// The one that is being read.
+    reading: Option<StateId<W>>,
     uncommitted: usize,
     uncommitted_bytes: usize,
     executing: usize,
@@ -101,6 +104,7 @@ struct Inner<W: Workflow> {
     parked: u64,
     most_parked: u64,
     canary: Option<Canary>,
+    suspects: Suspects<W>,
     tally: Tally,
     /// [`WINDOW`], but for tests.
     window: usize,
@@ -190,6 +194,7 @@ impl<W: Workflow> Core<W> {
             saves: Vec::new(),
             held: None,
             loads: VecDeque::new(),
+            reading: None,
             uncommitted: 0,
             uncommitted_bytes: 0,
             executing: 0,
@@ -201,6 +206,7 @@ impl<W: Workflow> Core<W> {
             parked: 0,
             most_parked: bounds.max_parked.unwrap_or(u64::MAX),
             canary: bounds.first.map(|most| Canary { most, jobs: HashSet::new() }),
+            suspects: Suspects::none(),
             tally: Tally { moves: vec![0; states], errors: vec![0; states], throttles: 0 },
             window: unit,
         };

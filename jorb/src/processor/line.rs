@@ -374,11 +374,13 @@ impl<W: Workflow> Line<W> {
         self.waiting.len() - self.waiting.partition_point(|job| job.record.job.ready_at <= now)
     }
 
-    /// Finds a job in memory, for a canary.
+    /// Takes a job in memory that may not be the first, to run it.
     pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Waiting<W>> {
         let at = self.waiting.iter().position(wanted)?;
+        let job = self.waiting.remove(at)?;
+        self.started = self.started.max(job.turn());
         self.out += 1;
-        self.waiting.remove(at)
+        Some(job)
     }
 
     /// The first of the jobs in memory that `wanted` wants.

@@ -535,7 +535,7 @@ impl<W: Workflow> Queue<W> {
         assert_eq!(kept, self.kept);
     }
 
-    /// Finds a job in memory, for a canary.
+    /// Takes a job in memory that may not be the first of its line, to run it.
     pub(super) fn take_if(&mut self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<Waiting<W>> {
         let holds =
             |line: &Option<Line<W>>| line.as_ref().is_some_and(|line| line.next_of(&wanted).is_some());

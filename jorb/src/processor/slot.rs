@@ -11,10 +11,12 @@ use super::failure::{hand_over, judge};
 use super::line::{AtHand, Waiting, values};
 use super::panic::{Caught, caught};
 use super::random::uniform;
+use super::suspects::{Cell, Suspect};
 use crate::{
     Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unwritable, Workflow,
     cx::{At, Cancelled, Settled},
-    reduce::{Kicked, Moved, Reduced, Returned, Target, reduce},
+    reduce::{Action, Kicked, Moved, Reduced, Returned, Target, reduce},
+    store::steps::Steps,
 };
 
 /// Steps of plain functions at once, of all states: tokio's pool has 512 threads unless told otherwise, and the store
@@ -32,21 +34,53 @@ pub(super) struct Shared<W: Workflow> {
     pub(super) threads: TaskTracker,
     /// How many of them there may be.
     pub(super) blocking: Arc<Semaphore>,
+    /// Where slots note what they run, if a state asks for that.
+    pub(super) steps: Option<Arc<Steps>>,
 }
 
 /// Runs steps of `state` until the run ends.
 pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>, policy: Policy) {
     let core = &shared.core;
     let mut bench = Bench { shared: &shared, policy: &policy, cancelled: Arc::default(), at_hand: None };
+    let mut cell = shared.steps.clone().filter(|_| policy.crashes.is_some()).map(Cell::new);
     let mut done = None;
     loop {
         match core.next(state, done.take()) {
-            Pull::Run(job, started, permit) => {
+            Pull::Run(job, started, permit, suspect) => {
+                if let Some(cell) = &mut cell
+                    && (permit.is_some() || suspect.is_some())
+                {
+                    cell.clear();
+                }
                 if !may_start(core, state, permit).await {
                     core.not_started(state, &job.uses);
                     continue;
                 }
-                done = Some(bench.step(job, started).await);
+                let counted = match (&mut cell, suspect) {
+                    // What stands there stays true until it is parked, and durably so.
+                    (_, Some(suspect)) if suspect.verdict().is_some() => None,
+                    (Some(cell), Some(suspect)) => match cell.count(suspect).await {
+                        Ok(counted) => Some(counted),
+                        Err(error) => {
+                            core.not_started(state, &job.uses);
+                            core.fail(error);
+                            continue;
+                        }
+                    },
+                    (Some(cell), None) => {
+                        cell.note(&job);
+                        None
+                    }
+                    (None, _) => None,
+                };
+                let step = bench.step(job, started, suspect).await;
+                // A step that was dropped by a stop has not ended.
+                if let Some(counted) = counted
+                    && step.action != Action::Stay
+                {
+                    counted.ended();
+                }
+                done = Some(step);
                 // A handler that never waits must not keep the others from this thread.
                 if !coop::has_budget_remaining()
                     && let Some(done) = done.take()
@@ -55,7 +89,12 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
                 }
                 coop::consume_budget().await;
             }
-            Pull::Wait => core.woken(state).await,
+            Pull::Wait => {
+                if let Some(cell) = &mut cell {
+                    cell.clear();
+                }
+                core.woken(state).await;
+            }
             Pull::Retire => return,
         }
     }
@@ -93,14 +132,16 @@ enum Gave<W: Workflow> {
 }
 
 impl<W: Workflow> Bench<'_, W> {
-    async fn step(&mut self, job: Waiting<W>, started: u64) -> Done<W> {
+    async fn step(&mut self, job: Waiting<W>, started: u64, suspect: Option<Suspect<W>>) -> Done<W> {
         let core = &self.shared.core;
         let Waiting { mut record, at_hand: AtHand { values: known, demand }, uses, .. } = job;
         let before = record.standing();
         let since = before.turn.ready_at.0.saturating_mul(1_000_000);
         let waited = Duration::from_nanos(started.saturating_sub(since));
         let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
+        let verdict = suspect.and_then(|suspect| suspect.verdict());
         let known = match known {
+            _ if verdict.is_some() => Err(String::new()),
             Some(known) => Ok(Ok(known)),
             None => caught(|| values(&record)),
         };
@@ -108,6 +149,11 @@ impl<W: Workflow> Bench<'_, W> {
         let form = core.form;
         let mut settled = None;
         let Encoded { returned, at_hand, of_kicks } = match known {
+            _ if let Some(error) = verdict => {
+                tracing::warn!(job = id.0, state = before.state.name(), error, "it is not run again");
+                let context = record.job.context.clone();
+                nothing(Returned::Failed { reaction: crate::Reaction::Park, error, context })
+            }
             Err(error) => nothing(Returned::Broke { error }),
             Ok(Err(e)) => nothing(unusable(&e)),
             Ok(Ok((state, context))) => {

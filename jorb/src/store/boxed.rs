@@ -1,5 +1,5 @@
 //! A store that was chosen while running is a store.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Access, Batch, BoxStore, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn};
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
@@ -17,6 +17,7 @@ impl<W: Workflow> Store<W> for BoxStore<W> {
         form(self: &Self) -> Form;
         blocks(self: &Self) -> bool;
         path(self: &Self) -> &Path;
+        beside(self: &Self, suffix: &str) -> Option<PathBuf>;
         open(self: &mut Self, access: Access) -> Result<Header<W>, Error>;
         commit(self: &mut Self, batch: &Batch<W>) -> Result<Vec<JobId>, Error>;
         clear(self: &mut Self) -> Result<(), Error>;

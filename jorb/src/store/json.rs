@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     entry::{Entry, Head},
-    lock::{Lock, canonical},
+    lock::{Lock, beside, canonical},
     table::{Once, Row, Table},
 };
 use crate::{Error, Form, JobId, StateId, Status, Timestamp, Unwritable, Workflow};
@@ -221,6 +221,10 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn beside(&self, suffix: &str) -> Option<PathBuf> {
+        beside(&self.path, suffix)
     }
 
     fn open(&mut self, access: Access) -> Result<Header<W>, Error> {

@@ -82,6 +82,13 @@ pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Error> {
     Ok(path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)))
 }
 
+/// A file beside the run, whichever way that was named.
+pub(super) fn beside(path: &Path, suffix: &str) -> Option<PathBuf> {
+    let mut name = canonical(path).ok()?.into_os_string();
+    name.push(suffix);
+    Some(name.into())
+}
+
 /// The kind of network filesystem that `path` is on.
 #[cfg(target_os = "linux")]
 fn network_filesystem(path: &Path) -> Option<&'static str> {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{
-    Access, Batch, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn, lock::Lock, transfer,
+    Access, Batch, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
+    lock::{Lock, beside},
+    transfer,
 };
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 use checkpoint::Checkpoints;
@@ -112,6 +114,10 @@ impl<W: Workflow> Store<W> for SqliteStore {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn beside(&self, suffix: &str) -> Option<PathBuf> {
+        beside(&self.path, suffix)
     }
 
     fn open(&mut self, access: Access) -> Result<Header<W>, Error> {

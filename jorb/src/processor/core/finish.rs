@@ -47,6 +47,7 @@ impl<W: Workflow> Inner<W> {
     pub(super) fn finish(&mut self, done: Done<W>, core: &Core<W>) {
         self.executing -= 1;
         self.queues[done.before.state.index()].executing -= 1;
+        self.step_is_over(done.action != Action::Stay, core);
         self.give_back(&done, core);
         if done.action == Action::Stay || self.failure.is_some() {
             self.settle(core);

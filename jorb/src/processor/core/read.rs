@@ -47,9 +47,13 @@ impl<W: Workflow> Core<W> {
             let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
             let queue = &mut inner.queues[state.index()];
             let (pages, most) = (queue.pages(now), queue.fresh_page(now));
-            // Those that were short may not be any more.
             if fresh.is_some() || !pages.is_empty() {
+                inner.reading = Some(state);
                 return Some(Load { state, pages, fresh, most });
+            }
+            // Those that were short are not any more: nobody need wait for their suspects.
+            if !inner.suspects.is_empty() {
+                self.wake_all();
             }
         }
     }
@@ -58,6 +62,7 @@ impl<W: Workflow> Core<W> {
         let now = self.clock.nanos();
         let mut inner = self.lock();
         let inner_ref = &mut *inner;
+        inner_ref.reading = None;
         for page in loaded.pages {
             inner_ref.loaded(state, page, now);
         }

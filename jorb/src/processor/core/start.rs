@@ -1,12 +1,13 @@
 //! Who starts next: the job that came first in its line and at its limiters.
 use tokio::sync::oneshot;
 
-use super::{Core, Done, Inner};
+use super::{Canary, Core, Done, Inner};
 use crate::{
     StateId, Workflow,
     processor::{
         line::Waiting,
         permits::{Permits, Refused, Uses},
+        suspects::Suspect,
     },
 };
 
@@ -24,8 +25,8 @@ pub(in crate::processor) struct Permit {
 
 /// What a slot is to do.
 pub(in crate::processor) enum Pull<W: Workflow> {
-    /// Run this job; if there is a permit, once it is saved. The time is that of the start.
-    Run(Waiting<W>, u64, Option<Permit>),
+    /// Run this job; if there is a permit, once it is saved. The time is that of the start. A suspect runs alone.
+    Run(Waiting<W>, u64, Option<Permit>, Option<Suspect<W>>),
     /// Nothing can start now: wait for `wake`.
     Wait,
     /// The run ends.
@@ -83,7 +84,8 @@ impl<W: Workflow> Core<W> {
         }
         let of = inner.permits.to_save(&job.uses, &job.at_hand.demand, now);
         let permit = (!of.is_empty()).then(|| self.save(inner, of, job.uses.clone()));
-        Pull::Run(job, now, permit)
+        let suspect = inner.suspects.starts(&job);
+        Pull::Run(job, now, permit, suspect)
     }
 
     /// A saved permit is used now. It counts from now on, and must be saved again if that took long.
@@ -133,6 +135,7 @@ impl<W: Workflow> Core<W> {
         inner.executing -= 1;
         inner.queues[state.index()].executing -= 1;
         inner.permits.give_back(uses, self.clock.nanos());
+        inner.step_is_over(false, self);
     }
 }
 
@@ -142,16 +145,14 @@ impl<W: Workflow> Inner<W> {
         let at = state.index();
         let since = self.queues[at].refused.take().map_or(now, |(_, since)| since);
         let mut waits: Option<Refused> = None;
-        let line = loop {
+        let (line, id) = loop {
             let Some((line, job)) = self.candidate(at, now) else {
                 self.queues[at].refused = waits.map(|refused| (refused, since));
                 // Whoever changes that wakes us, or it is a time.
-                let looks =
-                    !self.queues[at].held && self.canary.as_ref().is_none_or(|canary| !canary.is_full());
-                return Err(self.queues[at].outlook().filter(|_| looks && !self.is_shut(at)));
+                return Err(self.queues[at].outlook().filter(|_| !self.picks() && !self.is_shut(at)));
             };
-            let starts_at = job.starts_at();
-            let only = self.canary.as_ref().is_some_and(super::Canary::is_full);
+            let (id, starts_at) = (job.record.job.id, job.starts_at());
+            let only = self.picks();
             if starts_at > now && only {
                 return Err(Some(starts_at));
             }
@@ -159,7 +160,7 @@ impl<W: Workflow> Inner<W> {
                 self.queues[at].delay(line);
                 continue;
             }
-            let Err(refused) = self.may_take(at, line, now, core) else { break line };
+            let Err(refused) = self.may_take(at, line, now, core) else { break (line, id) };
             if refused.keyed && !only {
                 // Those of other keys need not wait.
                 self.queues[at].park(line, refused.until);
@@ -169,10 +170,10 @@ impl<W: Workflow> Inner<W> {
             self.queues[at].refused = Some((refused, since));
             return Err(refused.until);
         };
-        let only = self.canary.as_ref().filter(|canary| canary.is_full());
-        let job = match only {
-            Some(canary) => self.queues[at].take_if(|job| canary.has(job)),
-            None => self.queues[at].pop(line),
+        let job = if self.picks() {
+            self.queues[at].take_if(|job| job.record.job.id == id)
+        } else {
+            self.queues[at].pop(line)
         };
         let job = job.ok_or(None)?;
         if let Some(canary) = &mut self.canary {
@@ -193,6 +194,11 @@ impl<W: Workflow> Inner<W> {
         queue.held || self.is_full() && queue.uncommitted > 0
     }
 
+    /// Only some may start, wherever they stand.
+    fn picks(&self) -> bool {
+        self.canary.as_ref().is_some_and(Canary::is_full) || self.only_suspects()
+    }
+
     /// The job of a state that is next, with its line, if all but its time and its limiters let it start.
     fn candidate(&mut self, state: usize, now: u64) -> Option<(usize, &Waiting<W>)> {
         if self.is_shut(state) {
@@ -206,6 +212,9 @@ impl<W: Workflow> Inner<W> {
     fn known_candidate(&self, state: usize) -> Option<(usize, &Waiting<W>)> {
         if self.is_shut(state) {
             return None;
+        }
+        if self.only_suspects() {
+            return self.lone(state);
         }
         let queue = &self.queues[state];
         if let Some(canary) = self.canary.as_ref().filter(|canary| canary.is_full()) {

@@ -40,7 +40,7 @@ async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     let core = Core::new(header(2, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
     core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into(), Vec::new());
 
-    let Pull::Run(_, _, Some(first)) = core.next(state, None) else { panic!("the first one starts") };
+    let Pull::Run(_, _, Some(first), None) = core.next(state, None) else { panic!("the first one starts") };
     advance(Duration::from_millis(150)).await;
     assert!(matches!(core.next(state, None), Pull::Wait), "both would start at once when the store is done");
     let first = core.starts(state, first).expect("that took long: what was saved is not true any more");
