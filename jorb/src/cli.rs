@@ -14,6 +14,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use crate::{BoxError, Processor, Run, Workflow};
 
 mod args;
+mod cancel;
 mod drive;
 mod file;
 mod hold;
@@ -41,6 +42,7 @@ use args::{Own, Verb};
 /// | `jobs` | lists jobs, or shows all of one |
 /// | `report` | what failed and why, and what to do about it |
 /// | `redrive` | moves jobs to another state, or tries them again |
+/// | `cancel` | has jobs stay where they are, and run no more |
 /// | `hold`, `release` | stops a state, and lets it go on |
 /// | `tune` | changes the rate, the burst or the concurrency of a state or of a shared limiter |
 /// | `export`, `import` | to and from JSON Lines |
@@ -220,6 +222,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
             Verb::Report { json: true } => json::write(io.out, &file.read()?.report()?)?,
             Verb::Report { json: false } => write!(io.out, "{}", file.read()?.report()?)?,
             Verb::Redrive(args) => redrive::redrive(file.open_old()?, &args, io.err)?,
+            Verb::Cancel(args) => cancel::cancel(file.open_old()?, &args, io.err)?,
             Verb::Export { file: to } => transfer::export(&file, to.as_deref(), io)?,
             Verb::Import { file: from, check } => transfer::import(&file, &from, check, io.err)?,
             Verb::Hold { state } => hold::set(file.open_old()?, &state, true, io.err)?,

@@ -125,6 +125,11 @@ pub enum Error {
     /// A processor took the run and was dropped before it gave it back.
     #[error("the run went away with a processor that was dropped; open it again")]
     Away,
+    /// The processor that was to cancel jobs ended before that was durable.
+    #[error(
+        "the processor ended before it was known that the jobs are cancelled; look, and cancel them again"
+    )]
+    NotCancelled,
     /// The run has not been seeded.
     #[error("the run has not been seeded; call `seed` first")]
     Unseeded,

@@ -35,6 +35,8 @@ pub struct Snapshot<W: Workflow> {
     pub ready_at: Timestamp,
     /// The delay that `ready_at` was computed with: on opening, what remains of it is at most this.
     pub delay: Duration,
+    /// When it is cancelled if it has not ended by then.
+    pub deadline: Option<Timestamp>,
 }
 
 impl<W: Workflow> Clone for Snapshot<W> {
@@ -63,11 +65,18 @@ pub enum Status {
     Parked,
     /// In a terminal state.
     Ended,
+    /// Nobody wants it any more; stays in its state unless somebody redrives it.
+    Cancelled,
 }
 
 impl Status {
     /// All of them, in the order of their numbers in a store.
-    pub const ALL: [Status; 3] = [Status::Ready, Status::Parked, Status::Ended];
+    pub const ALL: [Status; 4] = [Status::Ready, Status::Parked, Status::Ended, Status::Cancelled];
+
+    /// It has not ended, and was not cancelled before.
+    pub(crate) fn can_be_cancelled(self) -> bool {
+        matches!(self, Status::Ready | Status::Parked)
+    }
 
     /// The word for it.
     #[must_use]
@@ -76,6 +85,7 @@ impl Status {
             Status::Ready => "ready",
             Status::Parked => "parked",
             Status::Ended => "ended",
+            Status::Cancelled => "cancelled",
         }
     }
 }

@@ -90,6 +90,18 @@
 //! the job is parked after all, and its error says why. A job whose saved data cannot be read, or who leaves what cannot be
 //! saved, is parked in any case: that is for somebody to mend.
 //!
+//! # Cancelling, and deadlines
+//!
+//! A job that nobody wants any more is cancelled: by [`Handle::cancel`] while the run is driven, by [`Run::cancel`] (and the
+//! subcommand `cancel`) when nobody drives it, or because its [deadline](Kick::deadline) has passed. It stays in its state
+//! with its errors, its history and its `once` key, and makes no step any more unless somebody redrives it. A step in flight
+//! is stopped at its next `await`, and its context is as before the step; the result of a plain `fn`, which nobody can stop,
+//! is ignored, and its slot stays taken until it returns. Children that were kicked before are jobs of their own. A run
+//! is complete when only ended, parked and cancelled jobs are left, and cancelled ones alone are no reason for another exit
+//! code than 0.
+//!
+//! # Once, and again
+//!
 //! A step runs *at least* once: make it idempotent with [`Cx::key`], which is the same on every attempt.
 //!
 //! # Features
@@ -138,14 +150,14 @@ pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Adaptive, Backoff, Policy, Rate, RetryIf};
 pub use processor::{
-    Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview, StateSummary,
-    Summary, Tuned, Wait,
+    CancelDriven, Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview,
+    StateSummary, Summary, Tuned, Wait,
 };
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use run::{
-    Advice, AnyState, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run, Seeds, Shown,
-    StateReport, UnknownStatus,
+    Advice, AnyState, Cancel, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run, Seeds,
+    Shown, StateReport, UnknownStatus,
 };
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;

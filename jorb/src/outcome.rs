@@ -36,6 +36,8 @@ pub struct NewJob<W: Workflow> {
     pub once: Option<String>,
     /// As [`Kick::priority`]; of a kick without, its parent's.
     pub priority: Option<i8>,
+    /// So long after it is made, it is cancelled if it has not ended.
+    pub deadline: Option<Duration>,
 }
 
 impl<S: State> Next<S> {
@@ -91,12 +93,13 @@ pub struct Kick<T: State> {
     context: <T::Workflow as Workflow>::Job,
     once: Option<String>,
     priority: Option<i8>,
+    deadline: Option<Duration>,
 }
 
 impl<T: State> Kick<T> {
     /// A job in `state` with its own context.
     pub fn new(state: T, context: <T::Workflow as Workflow>::Job) -> Self {
-        Kick { state, context, once: None, priority: None }
+        Kick { state, context, once: None, priority: None, deadline: None }
     }
 
     /// At most one job of this key and state in the whole run, whoever creates it; later ones are dropped.
@@ -112,11 +115,35 @@ impl<T: State> Kick<T> {
         self.priority = Some(priority);
         self
     }
+
+    /// Cancel the job if it has not ended so long after it is made: when a run is seeded or added to, or when the move
+    /// that kicks it is committed. It is for the job's whole life, through all its states, and survives restarts.
+    ///
+    /// A step in flight is stopped at its next `await` then, as by a timeout; the result of a plain `fn` is ignored. A job that
+    /// waits for a delay or a backoff waits no longer than until then. One that waits for a slot is cancelled when its
+    /// turn comes, without a step or a permit. Each has an error that says so. A job that is redriven after its
+    /// deadline has none any more.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[workflow(job = String)] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// # #[state] async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> { Ok(Next::to(crawl::Done)) }
+    /// let page = Kick::new(crawl::Fetch, "news".into()).deadline(Duration::from_secs(3600));
+    /// # let _ = page;
+    /// ```
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
 }
 
 impl<T: State> From<Kick<T>> for NewJob<T::Workflow> {
-    fn from(Kick { state, context, once, priority }: Kick<T>) -> Self {
-        NewJob { state: state.into(), context, once, priority }
+    fn from(Kick { state, context, once, priority, deadline }: Kick<T>) -> Self {
+        NewJob { state: state.into(), context, once, priority, deadline }
     }
 }
 

@@ -27,7 +27,7 @@ mod summary;
 mod suspects;
 mod writer;
 
-pub use handle::Handle;
+pub use handle::{CancelDriven, Handle};
 pub use listener::{Event, Listener};
 pub use summary::{
     Ending, Exit, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,

@@ -25,6 +25,7 @@ pub fn reduce<W: Workflow>(
     let mut effects = Effects::none();
     let readable = !matches!(returned, Returned::Unusable { .. });
     let (reaction, mut error) = match returned {
+        Returned::Expired => return cancelled(job, true, now),
         Returned::Stopped => return but(job, effects, Action::Stay),
         Returned::Moved(moved) => return follow(job, moved, now),
         Returned::Failed { reaction, error, context } => {
@@ -96,10 +97,29 @@ fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) ->
     Reduced { job, effects: Effects { moved: Some(moving), ..Effects::none() }, kicks, action }
 }
 
+/// What becomes of a job that is cancelled: by somebody, or because its deadline has passed, which is an error.
+pub(crate) fn cancelled<W: Workflow>(mut job: Snapshot<W>, expired: bool, now: Timestamp) -> Reduced<W> {
+    let mut effects = Effects::none();
+    if let Some(deadline) = job.deadline.filter(|_| expired) {
+        job.errors += 1;
+        effects.error = Some(Failing::of(&job, now, format!("deadline of {deadline} passed")));
+    }
+    job.status = Status::Cancelled;
+    (job.ready_at, job.delay) = (now, Duration::ZERO);
+    Reduced { job, effects, kicks: Vec::new(), action: Action::Cancel }
+}
+
 impl<W: Workflow> Snapshot<W> {
+    /// No longer than until the deadline: then it is its turn to be cancelled.
     fn wait(&mut self, now: Timestamp, delay: Duration) {
-        self.ready_at = now + delay;
-        self.delay = delay;
+        let until = self.deadline.unwrap_or(Timestamp(u64::MAX)).max(now);
+        self.delay = delay.min(until.since(now));
+        self.ready_at = now + self.delay;
+    }
+
+    /// Its deadline has passed.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 }
 
@@ -139,6 +159,8 @@ pub enum Returned<W: Workflow> {
         /// Which field, and why.
         error: String,
     },
+    /// The job's deadline passed meanwhile: there is no context to keep.
+    Expired,
     /// The step was dropped by a stop.
     Stopped,
 }
@@ -182,6 +204,8 @@ pub struct Kicked<W: Workflow> {
     pub once: Option<String>,
     /// Its parent's, if there is none.
     pub priority: Option<i8>,
+    /// So long after it is made, it is cancelled if it has not ended.
+    pub deadline: Option<Duration>,
 }
 
 /// What follows from a step besides the new snapshot; what went wrong and the move are written with it.
@@ -250,6 +274,8 @@ pub enum Action {
     Park,
     /// It is in a terminal state.
     End,
+    /// Nobody wants it any more.
+    Cancel,
     /// Nothing has changed; run it again after the next start.
     Stay,
 }

@@ -12,6 +12,7 @@ use crate::{
     tuning::{limiter, target, tune, tuning_of},
 };
 
+mod cancel;
 mod check;
 mod counts;
 mod job;
@@ -23,12 +24,14 @@ mod story;
 mod transfer;
 mod walk;
 
+pub use cancel::Cancel;
 pub use job::{Job, JobIn};
 pub use jobs::{AnyState, Jobs, JobsIter};
 pub use redrive::Redrive;
 pub use report::{Advice, Reason, Report, StateReport};
 pub use shown::{Shown, UnknownStatus};
 pub use story::JobStory;
+pub(crate) use walk::{Filter, Walk};
 
 /// Jobs that are seeded in one transaction.
 const SEEDS: usize = 8 * 1024;
@@ -317,6 +320,7 @@ fn new_job<W: Workflow>(
         context,
         ready_at: at,
         delay: Duration::ZERO,
+        deadline: job.deadline.map(|deadline| at + deadline),
     };
     let record = Record {
         // Fresh jobs are read in the order of their numbers, and those of another priority are not in it.

@@ -20,7 +20,10 @@ use crate::{
     walk::{STATES, Walk},
 };
 
+mod cancelled;
 mod rest;
+
+pub use cancelled::Cancels;
 
 /// The account; the app of the workflow and the watcher of its store share it.
 #[derive(Clone, Default)]
@@ -61,6 +64,14 @@ pub struct Account {
     pub late: Duration,
     /// Where starts are written down for others.
     pub log: Option<File>,
+    /// Jobs that were cancelled, as the store has it, and as those heard who asked for it; and who was meant.
+    cancelled: u64,
+    told: u64,
+    /// What is asked for: memory may have let go of jobs that the store still has in line.
+    asked: Vec<Cancels>,
+    /// When one may have had a permit that nobody uses.
+    unused: Option<Instant>,
+    meant: Vec<(Cancels, Vec<(JobId, u64)>)>,
     /// What was found wrong.
     pub wrong: Vec<String>,
 }
@@ -119,6 +130,7 @@ impl Audit {
         account.lines_of.clear();
         account.unheard = Unheard::default();
         account.stopped = None;
+        account.asked.clear();
         account.clock = Some(clock);
         account.opened = Some(Instant::now());
         account.stirs();
@@ -213,8 +225,9 @@ impl Account {
         if self.unheard.jobs.contains(&(known.turn, job)) {
             self.unheard.jobs.clear(); // now it has
         }
-        let first = line.iter().find(|waits| !self.unheard.jobs.contains(waits));
-        if !self.loose && state != "D" && first != Some(&(known.turn, job)) {
+        let doomed = |id| self.asked.iter().any(|which| which.means(id, state));
+        let first = line.iter().find(|waits| !self.unheard.jobs.contains(waits) && !doomed(waits.1));
+        if !self.loose && state != "D" && !doomed(job) && first != Some(&(known.turn, job)) {
             wrong.push(format!("{job} started at {:?}, before {first:?}", known.turn));
         }
         if known.turn.ready_at > clock.now() {
@@ -248,8 +261,8 @@ impl Account {
     pub fn check_overview(&mut self, overview: &Overview) {
         for state in &overview.states {
             let of = |status| self.counts.get(&(state.name, status)).copied().unwrap_or(0);
-            let told = (state.waiting + state.executing + state.delayed, state.parked);
-            if told != (of(Status::Ready), of(Status::Parked)) {
+            let told = (state.waiting + state.executing + state.delayed, state.parked, state.cancelled);
+            if told != (of(Status::Ready), of(Status::Parked), of(Status::Cancelled)) {
                 self.wrong.push(format!("told {state:?}, but {} are ready", of(Status::Ready)));
             }
             if state.terminal && state.completed != of(Status::Ended) {
@@ -269,7 +282,8 @@ impl Account {
             if now.step != known.step + moves || change.before.state.name() != known.state {
                 self.wrong.push(format!("{id}: step {} follows {}", now.step, known.step));
             }
-            if change.before.status != Status::Ready || known.status != Status::Ready {
+            let cancelled = now.status == Status::Cancelled && known.status == Status::Parked;
+            if !cancelled && (change.before.status != Status::Ready || known.status != Status::Ready) {
                 self.wrong.push(format!("{id} changes though {}", known.status));
             }
             if change.before.turn != known.turn {
@@ -287,6 +301,7 @@ impl Account {
             if let Some(line) = self.lines_of.get_mut(change.before.state.name()) {
                 line.remove(&stood);
             }
+            self.cancelled += u64::from(now.status == Status::Cancelled);
             self.know(&change.now);
             for new in &change.kicks {
                 let job = &new.record.job;

@@ -138,7 +138,7 @@ pub fn tell_record(record: &Record<Flow>) -> String {
     };
     assert_eq!(state.name(), job.state.name());
     format!(
-        "{} {:?} {state:?} {} step {} attempt {} since {:?} errors {} kicked {} {note:?} at {}+{:?} seq {seq} \
+        "{} {:?} {state:?} {} step {} attempt {} since {:?} errors {} kicked {} {note:?} at {}+{:?} until {:?} seq {seq} \
          placed {placed} {key:?} {last_line:?} {last_error:?}",
         job.id,
         job.parent,
@@ -149,7 +149,8 @@ pub fn tell_record(record: &Record<Flow>) -> String {
         job.errors,
         job.kicked,
         job.ready_at.0,
-        job.delay
+        job.delay,
+        job.deadline
     )
 }
 

@@ -5,7 +5,8 @@
 //! its seed, and a wake-up that is lost is seen at once: nobody has anything to do, and the run has not ended.
 use std::{future::poll_fn, mem::replace, task::Poll, time::Duration};
 
-use jorb::{Clock, Ending, Listener, MemoryStore, Processor, Run, Status};
+use jorb::{Clock, Ending, JobId, Listener, Processor, Run, Status};
+use tempfile::TempDir;
 use tokio::{
     task::yield_now,
     time::{Instant, advance},
@@ -13,9 +14,10 @@ use tokio::{
 
 use crate::{
     START,
-    audit::Audit,
+    audit::{Audit, Cancels},
     bench::Random,
     spy::Spy,
+    stores::Kind,
     walk::{Plan, STATES, Walk, check_fates, seed},
 };
 
@@ -43,6 +45,17 @@ pub struct Death {
     pub after: bool,
 }
 
+/// Who disturbs a run, and when.
+#[derive(Debug, Clone, Copy)]
+pub enum Disturbed<'a> {
+    /// The dice say so.
+    Often,
+    /// Only processes die.
+    By(&'a [Death]),
+    /// Only somebody cancels a job, while the store is to commit for this time.
+    ByCancelling(u64),
+}
+
 /// One schedule.
 pub struct Schedule {
     dice: Random,
@@ -56,6 +69,10 @@ pub struct Schedule {
     clock: Clock,
     /// Commits of all processes.
     commits: u64,
+    /// At which of them a job is to be cancelled.
+    cancel_at: Option<u64>,
+    /// Where the run is.
+    _folder: TempDir,
 }
 
 /// What can happen next.
@@ -71,11 +88,11 @@ enum Choice {
 /// Goes through the schedule of a seed, and checks it. Gives what happened, which is printed too if it is said `aloud`,
 /// and the number of commits.
 ///
-/// With `deaths`, the first processes die then, and nothing else disturbs them.
+/// Deaths are those of the first processes.
 ///
 /// # Panics
 /// When something is not as it must be.
-pub fn play(seed: u64, deaths: Option<&[Death]>, aloud: bool) -> (Trace, u64) {
+pub fn play(kind: Kind, seed: u64, disturbed: Disturbed<'_>, aloud: bool) -> (Trace, u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -84,25 +101,47 @@ pub fn play(seed: u64, deaths: Option<&[Death]>, aloud: bool) -> (Trace, u64) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut schedule = Schedule::new(seed, Trace::new(aloud), deaths.is_some());
-        schedule.processes(deaths.unwrap_or_default()).await;
+        let calm = !matches!(disturbed, Disturbed::Often);
+        let mut schedule = Schedule::new(kind, seed, Trace::new(aloud), calm);
+        let deaths = match disturbed {
+            Disturbed::By(deaths) => deaths,
+            Disturbed::Often | Disturbed::ByCancelling(_) => &[],
+        };
+        if let Disturbed::ByCancelling(commit) = disturbed {
+            schedule.cancel_at = Some(commit);
+        }
+        schedule.processes(deaths).await;
         (schedule.trace, schedule.commits)
     })
 }
 
 impl Schedule {
-    fn new(number: u64, trace: Trace, calm: bool) -> Self {
+    fn new(kind: Kind, number: u64, trace: Trace, calm: bool) -> Self {
         let mut dice = Random::new(number);
         let taste = Taste::new(&mut dice, calm);
         let plan = taste.plan(number);
         let jobs = taste.jobs;
         let (audit, stage) = (Audit::default(), Stage::new(trace.clone()));
         audit.lock().stage = Some(stage.clone());
-        let spy = Spy::watched(Box::new(MemoryStore::new()), audit.clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        let spy = Spy::watched(kind.at(folder.path()), audit.clone());
         let mut run = Run::open(spy.clone()).expect("a new run");
         seed(&mut run, plan, jobs).expect("it is seeded");
         let clock = Clock::starting_at(START);
-        Schedule { dice, taste, plan, jobs, audit, spy, stage, trace, clock, commits: 0 }
+        Schedule {
+            dice,
+            taste,
+            plan,
+            jobs,
+            audit,
+            spy,
+            stage,
+            trace,
+            clock,
+            commits: 0,
+            cancel_at: None,
+            _folder: folder,
+        }
     }
 
     /// Process after process, until the run is complete.
@@ -142,6 +181,11 @@ impl Schedule {
                     break;
                 }
                 self.check_at_rest(&process);
+            }
+            if self.cancel_at.is_some_and(|at| process.disk.commits() && self.commits + 1 == at) {
+                self.cancel_at = None;
+                let job = JobId(self.dice.below(self.audit.lock().jobs_so_far()));
+                self.cancels(&process, Cancels::Job(job));
             }
             let dies = death.filter(|death| process.disk.commits() && self.commits + 1 == death.commit);
             let choice = if dies.is_some() { Choice::Death } else { self.choice(&process, last, rests) };
@@ -251,7 +295,11 @@ impl Schedule {
     /// An operator does something, while everybody else does something too.
     fn operator_comes(&mut self, process: &mut Process) {
         let state = STATES[usize::try_from(self.dice.below(4)).expect("it is small")].0;
-        let what = self.dice.below(16);
+        let what = self.dice.below(19);
+        if what >= 16 {
+            let job = JobId(self.dice.below(self.audit.lock().jobs_so_far()));
+            return self.cancels(process, if what == 18 { Cancels::State(state) } else { Cancels::Job(job) });
+        }
         let hesitates = self.hesitation();
         process.stopped |= what < 2;
         let task = process.task.abort_handle();
@@ -274,6 +322,30 @@ impl Schedule {
             let held = what < 8;
             handle.set_held_named(state, held).expect("there is such a state");
             audit.lock().hold(state, held);
+        });
+    }
+
+    /// An operator cancels jobs, and counts them.
+    fn cancels(&mut self, process: &Process, which: Cancels) {
+        let hesitates = self.hesitation();
+        let (handle, audit, trace) = (process.handle.clone(), self.audit.clone(), self.trace.clone());
+        let task = process.task.abort_handle();
+        tokio::spawn(async move {
+            others_go_first(hesitates).await;
+            if task.is_finished() {
+                return; // nobody would hear it
+            }
+            trace.add(format!("the operator cancels {which:?}"));
+            let cancel = match which {
+                Cancels::Job(job) => handle.cancel().job(job),
+                Cancels::State(state) => handle.cancel().state(state).expect("there is such a state"),
+            };
+            let there = audit.lock().meant(which);
+            let answer = cancel.apply().await;
+            trace.add(format!("{answer:?} were cancelled"));
+            if let Ok(jobs) = answer {
+                audit.lock().heard(which, there, jobs);
+            }
         });
     }
 
@@ -324,6 +396,7 @@ impl Schedule {
         if ended.is_some() {
             account.check_held(&header);
         }
+        account.check_cancelled(ended.is_some());
         for record in &jobs {
             account.check_story(&record.job, &self.spy.story(record.job.id.0));
         }

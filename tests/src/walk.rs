@@ -245,7 +245,7 @@ pub fn walker(record: &Record<Walk>) -> Walker {
     }
 }
 
-/// Panics unless of each job has become what must.
+/// Panics unless of each job has become what must. Of one that was cancelled nothing need become, nor of its children.
 pub fn check_fates(jobs: &[Record<Walk>], plan: Plan, n: u64) {
     let fate = |record: &Record<Walk>| {
         let (job, walker) = (&record.job, walker(record));
@@ -263,10 +263,15 @@ pub fn check_fates(jobs: &[Record<Walk>], plan: Plan, n: u64) {
     let found: BTreeMap<_, _> = jobs.iter().map(fate).collect();
     assert_eq!(jobs.len(), found.len(), "a job was doubled");
     let expected = fates(plan, n);
+    let gone = found.values().any(|fate| fate.status == Status::Cancelled);
     for (me, fate) in &expected {
-        assert_eq!(found.get(me), Some(fate), "{me}");
+        match found.get(me) {
+            Some(found) if found.status == Status::Cancelled => assert!(found.step <= fate.step, "{me}"),
+            None if gone => {}
+            found => assert_eq!(found, Some(fate), "{me}"),
+        }
     }
-    assert_eq!(found.len(), expected.len());
+    assert!(found.keys().all(|me| expected.contains_key(me)));
 }
 
 /// What must become of all jobs, by their own numbers.

@@ -135,7 +135,7 @@ fn jobs_are_listed_filtered_and_shown() {
     place.out(3, &["-q"]);
     let list = place.out(0, &["jobs"]);
     assert_eq!(list.lines().count(), 7, "{list}");
-    assert!(list.starts_with("JOB  STATE  STATUS   TRY  SINCE OR DUE"), "{list}");
+    assert!(list.starts_with("JOB  STATE  STATUS     TRY  SINCE OR DUE"), "{list}");
     let parked = place.out(0, &["jobs", "--status", "parked", "--error", "host 2", "--json"]);
     let parked: Value = serde_json::from_str(&parked).unwrap();
     assert_eq!((&parked["job"], &parked["context"]), (&json!(2), &json!({"url": "bad0"})));
@@ -287,7 +287,8 @@ fn limits_are_tuned_and_reset_on_the_file() {
     assert_eq!(place.status()["tuned"], json!({"Fetch": {"rate": "5/s", "concurrency": 9}}));
     let status = place.status();
     for (state, jobs) in status["states"].as_object().unwrap() {
-        let counts = ["ready", "parked", "ended"].map(|of| status["by_status"][state][of].as_u64().unwrap());
+        let counts = ["ready", "parked", "ended", "cancelled"]
+            .map(|of| status["by_status"][state][of].as_u64().unwrap());
         assert_eq!(jobs.as_u64(), Some(counts.iter().sum()), "{status}");
     }
     assert!(place.err(1, &["tune", "Fetch"]).contains("nothing is to be changed"));
@@ -299,4 +300,29 @@ fn limits_are_tuned_and_reset_on_the_file() {
         "`Fetch`: as in the code, from when the run is driven\n"
     );
     assert_eq!(place.status()["tuned"], json!({}));
+}
+
+#[test]
+fn jobs_are_cancelled_on_the_file_and_redriven() {
+    let place = Place::new();
+    place.out(3, &["run", "--quiet"]);
+    // Nobody cancels all of a run by leaving out what they meant.
+    place.out(2, &["cancel"]);
+    place.out(2, &["cancel", "--limit", "1"]);
+    assert_eq!(place.err(0, &["cancel", "--state", "Fetch"]), "0 jobs cancelled\n", "those there are parked");
+    assert_eq!(place.err(0, &["cancel", "--status", "parked", "--dry-run"]), "2 jobs would be cancelled\n");
+    assert_eq!(place.err(0, &["cancel", "--error", "refused", "--status", "parked"]), "2 jobs cancelled\n");
+    assert!(place.err(1, &["cancel", "--job", "0"]).contains("it has ended, or was cancelled before"));
+    let status = place.status();
+    assert_eq!(
+        (&status["cancelled"], &status["parked"], &status["complete"]),
+        (&json!(2), &json!(0), &json!(true))
+    );
+    assert!(place.out(0, &["status"]).contains("  2 cancelled\n"));
+    assert!(place.out(0, &["report"]).contains("  2 cancelled\n"));
+    let listed = place.out(0, &["jobs", "--status", "cancelled"]);
+    assert_eq!(listed.lines().filter(|line| line.contains("  cancelled  ")).count(), 2, "{listed}");
+    place.out(0, &["run", "--quiet"]);
+    assert_eq!(place.err(0, &["redrive", "--status", "cancelled"]), "2 jobs will run again\n");
+    place.out(3, &["run", "--quiet"]);
 }

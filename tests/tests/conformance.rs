@@ -268,9 +268,10 @@ fn show<W: Workflow>(job: &jorb::Snapshot<W>) -> String {
         status,
         ready_at,
         delay,
+        deadline,
         ..
     } = job;
     format!(
-        "{id} {parent:?} {step} {attempt} {began:?} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?}"
+        "{id} {parent:?} {step} {attempt} {began:?} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?} {deadline:?}"
     )
 }

@@ -1,7 +1,7 @@
 //! What an operator sees: jobs, one job, counts, the report.
 use std::time::Duration;
 
-use jorb::{Error, MemoryStore, Processor, Run, Shown, SqliteStore, Status, store::Batch};
+use jorb::{Cancel, Error, MemoryStore, Processor, Run, Shown, SqliteStore, Status, store::Batch};
 use jorb_tests::{
     spy::{Spy, Watch, disk_full},
     stores::Kind,
@@ -197,6 +197,10 @@ async fn every_filter_agrees_with_a_look_at_all_jobs() {
             let what = format!("{kind:?}, {commits} commits, held: {hold}");
             agree(&mut pages, &mut seen, &what);
             pages.set_held("Parse", false).unwrap();
+            agree(&mut pages, &mut seen, &what);
+            for job in [5, 7] {
+                let _ = pages.cancel().job(job).and_then(Cancel::apply); // there may be none
+            }
             agree(&mut pages, &mut seen, &what);
         }
     }

@@ -64,6 +64,7 @@ fn job(attempt: u32) -> Snapshot<Crawl> {
         status: Status::Ready,
         ready_at: Timestamp(0),
         delay: Duration::ZERO,
+        deadline: None,
     }
 }
 
@@ -136,6 +137,7 @@ fn the_table() {
         let status = match action {
             Park => Status::Parked,
             End => Status::Ended,
+            Action::Cancel => Status::Cancelled,
             Run | Stay => Status::Ready,
         };
         assert_eq!(after.status, status, "{what}");
@@ -148,6 +150,50 @@ fn the_table() {
         if effects != "m" {
             assert!(after.state == state("Fetch") && text(&after.data).is_empty(), "{what} left its state");
         }
+    }
+}
+
+/// The deadline is so long after now; nobody asks where a job goes whose deadline has passed.
+#[test]
+fn nothing_waits_beyond_a_deadline_and_what_passed_it_is_cancelled() {
+    use Action::{Cancel, End, Park, Run, Stay};
+    let s = Duration::from_secs;
+    let retry = |after| failed(Reaction::Retry(after));
+    let throttled = |after| failed(Reaction::Throttle(after));
+    let broke = || Returned::Broke { error: "no".into() };
+    let passed = format!("deadline of {NOW} passed");
+    #[rustfmt::skip]
+    let rows = [
+        // what                 deadline, returned              action  wait attempt errors context error
+        ("in mid-step",              0, Returned::Expired,        Cancel,  0, 1, 5, "before", &*passed),
+        ("a backoff beyond",         9, retry(Some(s(40))),       Run,     9, 2, 5, "after",  "no"),
+        ("a backoff in time",       40, retry(Some(s(40))),       Run,    40, 2, 5, "after",  "no"),
+        ("it has passed",            0, retry(None),              Run,     0, 2, 5, "after",  "no"),
+        ("a panic, it has passed",   0, broke(),                  Run,     0, 2, 5, "before", "no"),
+        ("throttled beyond",         9, throttled(Some(s(20))),   Run,     9, 1, 4, "after",  ""),
+        ("a delay beyond",           9, moved("Parse", s(20)),    Run,     9, 1, 4, "after",  ""),
+        ("moved, it has passed",     0, moved("Parse", s(20)),    Run,     0, 1, 4, "after",  ""),
+        ("ended, it has passed",     0, moved("Done", s(0)),      End,     0, 1, 4, "after",  ""),
+        ("fatal, it has passed",     0, failed(Reaction::Park),   Park,    0, 2, 5, "after",  "no"),
+        ("shutdown",                 0, Returned::Stopped,        Stay,    0, 1, 4, "before", ""),
+    ];
+    for (what, deadline, returned, action, wait, attempt, errors, context, error) in rows {
+        let before = Snapshot { deadline: Some(NOW + s(deadline)), ..job(1) };
+        let on_failure = if action == Park { parks } else { unasked };
+        let Reduced { job, effects, action: does, .. } =
+            reduce(&POLICY, before, returned, NOW, 0.0, on_failure);
+        let status = match action {
+            Park => Status::Parked,
+            End => Status::Ended,
+            Cancel => Status::Cancelled,
+            Run | Stay => Status::Ready,
+        };
+        assert_eq!((does, job.status, job.attempt, job.errors), (action, status, attempt, errors), "{what}");
+        let due = if action == Stay { Timestamp(0) } else { NOW + s(wait) };
+        assert_eq!((job.ready_at, job.delay), (due, s(wait)), "{what}");
+        assert_eq!(text(&job.context), context, "{what}");
+        assert_eq!(effects.error.map_or_else(String::new, |e| e.error), error, "{what}");
+        assert_eq!(job.deadline, Some(NOW + s(deadline)), "{what}");
     }
 }
 
@@ -276,6 +322,7 @@ fn kicks_count_on_from_the_last() {
         context: json(once),
         once: Some(once.into()),
         priority: None,
+        deadline: None,
     };
     let kicks = vec![kick("a"), kick("b")];
     let step = Moved { to: target("Parse"), after: Duration::ZERO, kicks, context: json("after") };

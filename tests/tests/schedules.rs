@@ -7,7 +7,10 @@ use std::{
     thread,
 };
 
-use jorb_tests::schedule::{Death, play};
+use jorb_tests::{
+    schedule::{Death, Disturbed, play},
+    stores::Kind,
+};
 
 /// So many by themselves.
 const SEEDS: u64 = 1_500;
@@ -48,15 +51,15 @@ fn each(test: &str, one_in: u64, check: impl Fn(u64, bool) + Sync) {
 #[test]
 fn whatever_happens_when() {
     each("whatever_happens_when", 1, |seed, aloud| {
-        play(seed, None, aloud);
+        play(Kind::Memory, seed, Disturbed::Often, aloud);
     });
 }
 
 #[test]
 fn the_same_seed_is_the_same_schedule() {
     each("the_same_seed_is_the_same_schedule", 20, |seed, aloud| {
-        let first = play(seed, None, aloud).0.lines();
-        let second = play(seed, None, false).0.lines();
+        let first = play(Kind::Memory, seed, Disturbed::Often, aloud).0.lines();
+        let second = play(Kind::Memory, seed, Disturbed::Often, false).0.lines();
         for (n, (first, second)) in first.iter().zip(&second).enumerate() {
             assert_eq!(first, second, "line {n}");
         }
@@ -67,12 +70,26 @@ fn the_same_seed_is_the_same_schedule() {
 #[test]
 fn a_process_dies_at_each_commit() {
     each("a_process_dies_at_each_commit", 100, |seed, aloud| {
-        let commits = play(seed, Some(&[]), aloud).1;
+        let commits = play(Kind::Memory, seed, Disturbed::By(&[]), aloud).1;
         for commit in 1..=commits {
             for after in [false, true] {
                 let next = commit + 1 + (seed ^ commit) % 5;
                 let deaths = [Death { commit, after }, Death { commit: next, after: next % 2 == 0 }];
-                play(seed, Some(&deaths), aloud);
+                play(Kind::Memory, seed, Disturbed::By(&deaths), aloud);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_job_is_cancelled_at_each_commit() {
+    each("a_job_is_cancelled_at_each_commit", 100, |seed, aloud| {
+        let commits = play(Kind::Memory, seed, Disturbed::By(&[]), aloud).1;
+        for commit in 1..=commits {
+            play(Kind::Memory, seed, Disturbed::ByCancelling(commit), aloud);
+            if commit % 8 == seed % 8 {
+                play(Kind::Json, seed, Disturbed::ByCancelling(commit), aloud);
+                play(Kind::Sqlite, seed, Disturbed::ByCancelling(commit), aloud);
             }
         }
     });

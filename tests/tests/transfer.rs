@@ -35,10 +35,11 @@ fn said(bench: &mut Bench) -> Vec<String> {
             status,
             ready_at,
             delay,
+            deadline,
             ..
         } = record.job;
         lines.push(format!(
-            "{id} {parent:?} {step} {attempt} {began:?} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {}",
+            "{id} {parent:?} {step} {attempt} {began:?} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {deadline:?} {}",
             record.seq
         ));
         let past = store.story(id).unwrap();
@@ -169,7 +170,7 @@ fn each_line_is_checked_before_anything_is_made() {
             1,
             "\"jorb\":1",
             "\"jorb\":9,\"new\":1",
-            "has format 9, this version of jorb knows formats up to 2; upgrade jorb",
+            "has format 9, this version of jorb knows formats up to 3; upgrade jorb",
         ),
         (1, "\"jorb\":1", "\"jorb\":0", "has format 0"),
         (2, "\"version\":1", "\"version\":9", "has format 9"),

@@ -2,7 +2,7 @@
 #![allow(clippy::doc_markdown)] // it is help for a terminal, not Markdown
 use std::path::PathBuf;
 
-use clap::{Arg, Args, Command, Subcommand, error::ErrorKind};
+use clap::{Arg, ArgGroup, Args, Command, Subcommand, error::ErrorKind};
 
 use crate::{Backoff, Rate, Shown};
 
@@ -38,7 +38,7 @@ pub(super) struct RunArgs {
 pub(super) enum Verb {
     /// Drive the run until nothing is left to do (the default)
     ///
-    /// Exits with 0 when every job has ended, 3 when some are parked, 4 when it was stopped, 1 after an error.
+    /// Exits with 0 when every job has ended or was cancelled, 3 when some are parked, 4 when it was stopped, 1 after an error.
     Run(RunArgs),
     /// Count the jobs by state
     Status(StatusArgs),
@@ -55,6 +55,10 @@ pub(super) enum Verb {
     /// All jobs are checked first: when one cannot go there, nothing is changed. The run must not be driven meanwhile:
     /// stop the program, redrive, and start it again.
     Redrive(RedriveArgs),
+    /// Cancel jobs: they stay where they are, and run no more
+    ///
+    /// Say which. `redrive --status cancelled` has them go on again. The run must not be driven meanwhile, as with `redrive`.
+    Cancel(CancelArgs),
     /// Stop a state: jobs arrive and wait
     ///
     /// The run must not be driven meanwhile: stop the program, hold, and start it again.
@@ -111,7 +115,7 @@ pub(super) struct JobsArgs {
     /// Only jobs in this state
     #[arg(long)]
     pub(super) state: Option<String>,
-    /// Only jobs that stand so: ready, delayed, held, parked or ended
+    /// Only jobs that stand so: ready, delayed, held, parked, ended or cancelled
     #[arg(long)]
     pub(super) status: Option<Shown>,
     /// Only jobs whose newest error contains this
@@ -150,6 +154,30 @@ pub(super) struct RedriveArgs {
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// Check and count, but change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true).args(["state", "error", "job", "status"])))]
+pub(super) struct CancelArgs {
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE")]
+    pub(super) state: Option<String>,
+    /// Only jobs whose newest error contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) error: Option<String>,
+    /// Only this job, by its number or path
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<String>,
+    /// Only jobs that stand so [default: ready, delayed and held]
+    #[arg(long)]
+    pub(super) status: Option<Shown>,
+    /// No more than N jobs
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Count, but change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
 }

@@ -10,13 +10,16 @@ const LONGEST: usize = 2000;
 pub(super) fn show<W: Workflow>(job: &JobStory<W>, out: &mut dyn Write) -> Result<(), BoxError> {
     let when = match job.status() {
         Shown::Ready | Shown::Delayed | Shown::Held => "due",
-        Shown::Parked | Shown::Ended => "since",
+        Shown::Parked | Shown::Ended | Shown::Cancelled => "since",
     };
     writeln!(out, "job      {}", job.id())?;
     if let Some((parent, n)) = job.parent() {
         writeln!(out, "path     {} (kick {n} of job {parent})", job.path)?;
     }
     writeln!(out, "state    {}, {} {when} {}", job.state_name(), job.status(), job.ready_at())?;
+    if let Some(deadline) = job.deadline() {
+        writeln!(out, "deadline {deadline}")?;
+    }
     writeln!(out, "step     {}, attempt {}", job.step(), job.attempt())?;
     if job.kicked() > 0 {
         writeln!(out, "kicked   {}", job.kicked())?;

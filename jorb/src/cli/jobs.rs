@@ -45,7 +45,7 @@ pub(super) fn jobs<W: Workflow>(
             let (since, context) = ("SINCE OR DUE", "CONTEXT");
             writeln!(
                 out,
-                "{job:>digits$}  {state:states$}  STATUS   TRY  {since:24}  {context:width$}  ERROR",
+                "{job:>digits$}  {state:states$}  STATUS     TRY  {since:24}  {context:width$}  ERROR",
                 width = CONTEXT + 2
             )?;
             first = false;
@@ -55,7 +55,7 @@ pub(super) fn jobs<W: Workflow>(
         let context = one_line(&job.context_json()?, CONTEXT);
         let width = CONTEXT + 2;
         let line = format!(
-            "{id:>digits$}  {state:states$}  {status:7}  {attempt:>3}  {at:24}  {context:width$}  {error}"
+            "{id:>digits$}  {state:states$}  {status:9}  {attempt:>3}  {at:24}  {context:width$}  {error}"
         );
         writeln!(out, "{}", line.trim_end())?;
     }

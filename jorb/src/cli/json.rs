@@ -28,6 +28,8 @@ pub(super) struct JobLine<'a> {
     kicked: u64,
     #[serde(serialize_with = "as_text")]
     ready_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if")]
+    deadline: Option<Timestamp>,
     data: Option<Box<RawValue>>,
     context: Box<RawValue>,
     errors: u64,
@@ -47,6 +49,7 @@ pub(super) fn job<'a, W: Workflow>(job: &Job<W>, error: Option<&'a str>) -> Resu
         attempt: job.attempt(),
         kicked: job.kicked(),
         ready_at: job.ready_at(),
+        deadline: job.deadline(),
         data: job.state_json()?.map(|text| raw(&text)).transpose()?,
         context: raw(&job.context_json()?)?,
         errors: job.errors(),
@@ -139,4 +142,9 @@ impl<'a> From<&'a Failure> for FailureLine<'a> {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
 fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
+}
+
+#[allow(clippy::ref_option)] // serde's signature
+fn as_text_if<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.as_ref().map(Timestamp::to_string).serialize(serializer)
 }

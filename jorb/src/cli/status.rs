@@ -21,7 +21,8 @@ pub(super) fn status<W: Workflow>(
     let held = run.held();
     for s in &states {
         write!(out, "{:width$}  {:>digits$}", s.name, s.total())?;
-        let parts = [(s.ready, "ready"), (s.parked, "parked"), (s.ended, "ended")];
+        let parts =
+            [(s.ready, "ready"), (s.parked, "parked"), (s.ended, "ended"), (s.cancelled, "cancelled")];
         for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
             let what = if what == "ready" && held.contains(&s.name) { "held" } else { what };
             write!(out, "  {n} {what}")?;
@@ -59,6 +60,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         jobs: u64,
         ready: u64,
         ended: u64,
+        cancelled: u64,
         held: Vec<&'static str>,
         tuned: BTreeMap<String, Tuning>,
         by_status: InOrder<&'a StateSummary>,
@@ -73,6 +75,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         jobs: sum(StateSummary::total),
         ready: sum(|s| s.ready),
         ended: sum(|s| s.ended),
+        cancelled: sum(|s| s.cancelled),
         held: run.held(),
         tuned: run.tuned().into_iter().map(|(name, tuning)| (name.to_owned(), tuning)).collect(),
         by_status: InOrder(states.iter().map(|s| (s.name, s)).collect()),

@@ -1,7 +1,7 @@
 //! The scheduler: who may start, and what becomes of a step. One short lock, never held across an await.
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use tokio::sync::{Notify, oneshot};
@@ -17,8 +17,9 @@ use crate::{
     tuning::tuned,
 };
 
-use self::{alone::Suspects, commit::Followers};
+use self::{alone::Suspects, cancel::Running, commit::Followers};
 pub(super) use self::{
+    cancel::Request,
     commit::Work,
     finish::Done,
     read::{Load, Loaded, LoadedPage},
@@ -26,6 +27,7 @@ pub(super) use self::{
 };
 
 mod alone;
+mod cancel;
 mod commit;
 mod control;
 mod finish;
@@ -53,6 +55,10 @@ pub(super) struct Core<W: Workflow> {
     pub(super) timer: Notify,
     /// There are to be more slots.
     pub(super) grow: Notify,
+    /// How often steps in flight were cancelled.
+    cancels: AtomicU64,
+    /// Per state: its steps look whether they are.
+    told: Vec<Notify>,
     /// Nothing starts any more.
     pub(super) stopping: CancellationToken,
     /// Nobody waits for a step any more.
@@ -94,6 +100,10 @@ struct Inner<W: Workflow> {
     uncommitted: usize,
     uncommitted_bytes: usize,
     executing: usize,
+    /// The same, by job.
+    running: Running,
+    /// What is to be cancelled.
+    cancels: VecDeque<Request<W>>,
     ending: Option<Ending>,
     phase: Phase,
     /// The writer waits to be woken.
@@ -119,6 +129,8 @@ enum Phase {
     Open,
     /// The writer ends when it has nothing left to do.
     Closing,
+    /// It has ended: it cancels nothing any more.
+    Written,
     /// The last batch is made: nothing that comes now is saved.
     Closed,
 }
@@ -198,6 +210,8 @@ impl<W: Workflow> Core<W> {
             uncommitted: 0,
             uncommitted_bytes: 0,
             executing: 0,
+            running: Running::new(),
+            cancels: VecDeque::new(),
             ending: None,
             phase: Phase::Open,
             writer_idle: false,
@@ -216,6 +230,8 @@ impl<W: Workflow> Core<W> {
             work: Notify::new(),
             timer: Notify::new(),
             grow: Notify::new(),
+            cancels: AtomicU64::new(0),
+            told: (0..states).map(|_| Notify::new()).collect(),
             stopping: CancellationToken::new(),
             kill: CancellationToken::new(),
             clock,

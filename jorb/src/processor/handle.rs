@@ -2,10 +2,13 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::core::Request;
 use super::slot::Shared;
 use crate::{
-    Active, Error, Limiter, Overview, State, StateId, Tuning, Workflow, nearest::no_such_state,
-    store::LimiterName, tuning::target,
+    Active, Error, JobId, Limiter, Overview, Shown, State, StateId, Tuning, Workflow, nearest::no_such_state,
+    run::Filter, store::LimiterName, tuning::target,
 };
 
 /// Controls a processor from elsewhere: from another task, a signal handler, a web page.
@@ -31,11 +34,18 @@ struct Driven<W: Workflow> {
     stop: bool,
     held: Vec<(StateId<W>, bool)>,
     tuned: Vec<(LimiterName, Tuning)>,
+    cancels: Vec<Request<W>>,
 }
 
 impl<W: Workflow> Desk<W> {
     pub(super) fn new() -> Arc<Self> {
-        let driven = Driven { shared: Weak::new(), stop: false, held: Vec::new(), tuned: Vec::new() };
+        let driven = Driven {
+            shared: Weak::new(),
+            stop: false,
+            held: Vec::new(),
+            tuned: Vec::new(),
+            cancels: Vec::new(),
+        };
         Arc::new(Desk { driven: Mutex::new(driven) })
     }
 
@@ -54,6 +64,9 @@ impl<W: Workflow> Desk<W> {
         shared.core.hold_before_start(&std::mem::take(&mut driven.held));
         for (name, tuning) in std::mem::take(&mut driven.tuned) {
             shared.core.tune(&name, tuning);
+        }
+        for request in std::mem::take(&mut driven.cancels) {
+            let _ = shared.core.cancel(request); // it has just begun to listen
         }
         if std::mem::take(&mut driven.stop) {
             shared.core.stop();
@@ -184,10 +197,104 @@ impl<W: Workflow> Handle<W> {
         }
     }
 
+    /// Cancels jobs: all that have a step to make, or the ones that you look for. A cancelled job stays in its state and makes
+    /// no step any more; its context, its errors, its history and its `once` key stay. [`Run::redrive`](crate::Run::redrive) has
+    /// it go on.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// #[state]
+    /// async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> {
+    ///     std::future::pending().await
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), jorb::Error> {
+    /// # let mut run = jorb::Run::<Crawl>::open(jorb::MemoryStore::new())?;
+    /// # run.seed((), |jobs| jobs.extend([(), ()].map(|job| Kick::new(crawl::Fetch, job))))?;
+    /// let mut processor = jorb::Processor::new(());
+    /// let handle = processor.handle();
+    /// let (summary, cancelled) =
+    ///     tokio::join!(processor.exec(&mut run), handle.cancel().in_state::<crawl::Fetch>().apply());
+    /// assert_eq!((summary?.cancelled(), cancelled?), (2, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancel(&self) -> CancelDriven<W> {
+        CancelDriven { desk: self.desk.clone(), filter: Filter::all() }
+    }
+
     /// How the run stands; nothing while none is driven.
     #[must_use]
     pub fn overview(&self) -> Option<Overview> {
         Some(self.desk.lock().shared.upgrade()?.core.overview())
+    }
+}
+
+/// Jobs to cancel in a run that is driven: [`Handle::cancel`].
+///
+/// All that have a step to make, now or later, unless you say otherwise; [`CancelDriven::status`] and [`CancelDriven::job`]
+/// reach parked ones too. Those that ended, or were cancelled before, are left as they are.
+#[must_use = "it does nothing before `apply`"]
+pub struct CancelDriven<W: Workflow> {
+    desk: Arc<Desk<W>>,
+    filter: Filter<W>,
+}
+
+impl<W: Workflow> CancelDriven<W> {
+    /// Only those in this state.
+    pub fn in_state<S: State<Workflow = W>>(mut self) -> Self {
+        self.filter.state = StateId::named(S::NAME);
+        self
+    }
+
+    /// Only those in the state of this name.
+    pub fn state(mut self, name: &str) -> Result<Self, Error> {
+        self.filter.state = Some(StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?);
+        Ok(self)
+    }
+
+    /// Only those that stand so; a job whose step is in flight is ready.
+    pub fn status(mut self, status: impl Into<Shown>) -> Self {
+        self.filter.status = Some(status.into());
+        self
+    }
+
+    /// Only those whose newest error contains this text.
+    pub fn error_contains(mut self, text: impl Into<String>) -> Self {
+        self.filter.error = Some(text.into());
+        self
+    }
+
+    /// Only this job.
+    pub fn job(mut self, job: JobId) -> Self {
+        self.filter.job = Some(job);
+        self
+    }
+
+    /// Cancels those that are so when this is first polled. Gives how many there were, once that is durable.
+    ///
+    /// A step in flight is stopped at its next `await`, and what it did to its context is forgotten; this waits for that. The
+    /// result of a plain `fn`, which nobody can stop, is ignored: nobody waits for it but its slot, and whoever drives the
+    /// run next. None of these jobs starts a step once this has returned. Children that a job of another kind kicks
+    /// meanwhile are new ones. While nobody drives the run, this waits until somebody does.
+    ///
+    /// An error is that the processor ended before that was durable.
+    pub async fn apply(self) -> Result<u64, Error> {
+        let (to, answer) = oneshot::channel();
+        {
+            let request = Request::new(self.filter.of_cancel(), to);
+            let mut driven = self.desk.lock();
+            let later = match driven.shared.upgrade() {
+                Some(shared) => shared.core.cancel(request).err(),
+                None => Some(request),
+            };
+            driven.cancels.extend(later);
+        }
+        answer.await.map_err(|_| Error::NotCancelled)
     }
 }
 

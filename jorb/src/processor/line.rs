@@ -1,8 +1,8 @@
 //! The jobs of one lane of a state, in the order of their turns.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use crate::{
-    Demand, StateId, Timestamp, Unreadable, Workflow,
+    Demand, JobId, StateId, Timestamp, Unreadable, Workflow,
     codec::load_state,
     store::{Lane, Record, Turn},
 };
@@ -381,6 +381,11 @@ impl<W: Workflow> Line<W> {
         self.started = self.started.max(job.turn());
         self.out += 1;
         Some(job)
+    }
+
+    /// Takes out those that are cancelled.
+    pub(super) fn take_out(&mut self, jobs: &HashSet<JobId>) {
+        self.waiting.retain(|job| !jobs.contains(&job.record.job.id));
     }
 
     /// The first of the jobs in memory that `wanted` wants.

@@ -74,6 +74,15 @@ pub enum Event {
         /// There will be no further attempt.
         parked: bool,
     },
+    /// It was cancelled: by somebody, or, told behind a failure that says so, because its deadline passed.
+    Cancelled {
+        /// The job.
+        job: JobId,
+        /// The state it is in.
+        state: &'static str,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// The listeners of a processor, and what they were told last.

@@ -1,7 +1,7 @@
 //! All that waits in one state: a line for each priority and key.
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
 };
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     permits::{Refused, Uses},
 };
 use crate::{
-    Timestamp, Workflow,
+    JobId, Timestamp, Workflow,
     store::{Lane, Turn},
 };
 
@@ -543,6 +543,16 @@ impl<W: Workflow> Queue<W> {
         let uses = self.at(at).uses.clone();
         let job = self.with(at, |line| line.take_if(&wanted));
         job.map(|job| Waiting { uses, ..job })
+    }
+
+    /// Takes out those of these jobs that are in memory, wherever they stand.
+    pub(super) fn take_out(&mut self, jobs: &HashSet<JobId>) {
+        for at in 0..self.lines.len() {
+            let wanted = |job: &Waiting<W>| jobs.contains(&job.record.job.id);
+            if self.lines[at].as_ref().is_some_and(|line| line.next_of(wanted).is_some()) {
+                self.with(at, |line| line.take_out(jobs));
+            }
+        }
     }
 
     /// The first of the jobs in memory that `wanted` wants, with its line.

@@ -1,7 +1,12 @@
 //! A slot: pulls a job, runs its step in place, hands over what it left, pulls the next.
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::{select, sync::Semaphore, task::coop, time::sleep};
+use tokio::{
+    select,
+    sync::Semaphore,
+    task::coop,
+    time::{sleep, sleep_until},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -13,7 +18,7 @@ use super::panic::{Caught, caught};
 use super::random::uniform;
 use super::suspects::{Cell, Suspect};
 use crate::{
-    Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unwritable, Workflow,
+    Clock, Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unwritable, Workflow,
     cx::{At, Cancelled, Settled},
     reduce::{Action, Kicked, Moved, Reduced, Returned, Target, reduce},
     store::steps::Steps,
@@ -41,10 +46,13 @@ pub(super) struct Shared<W: Workflow> {
 /// Runs steps of `state` until the run ends.
 pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>, policy: Policy) {
     let core = &shared.core;
-    let mut bench = Bench { shared: &shared, policy: &policy, cancelled: Arc::default(), at_hand: None };
+    let mut bench =
+        Bench { shared: &shared, policy: &policy, cancelled: Arc::default(), at_hand: None, cancels: 0 };
     let mut cell = shared.steps.clone().filter(|_| policy.crashes.is_some()).map(Cell::new);
     let mut done = None;
     loop {
+        // From before it is pulled, nothing that is done to a job is missed.
+        bench.cancels = core.cancels();
         match core.next(state, done.take()) {
             Pull::Run(job, started, permit, suspect) => {
                 if let Some(cell) = &mut cell
@@ -52,8 +60,9 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
                 {
                     cell.clear();
                 }
-                if !may_start(core, state, permit).await {
-                    core.not_started(state, &job.uses);
+                let id = job.record.job.id;
+                if !may_start(core, state, permit).await || core.is_cancelled(id, bench.cancels) {
+                    core.not_started(&job);
                     continue;
                 }
                 let counted = match (&mut cell, suspect) {
@@ -62,7 +71,7 @@ pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>,
                     (Some(cell), Some(suspect)) => match cell.count(suspect).await {
                         Ok(counted) => Some(counted),
                         Err(error) => {
-                            core.not_started(state, &job.uses);
+                            core.not_started(&job);
                             core.fail(error);
                             continue;
                         }
@@ -122,12 +131,20 @@ struct Bench<'a, W: Workflow> {
     cancelled: Arc<Cancelled>,
     /// Handed from step to step: counting references costs more when all slots do it at once.
     at_hand: Option<Common<W>>,
+    /// How often steps had been cancelled before this one.
+    cancels: u64,
 }
 
 /// What a step gave.
 enum Gave<W: Workflow> {
-    Outcome { outcome: Result<Move<W>, Fault>, context: W::Job, settled: Settled },
+    Outcome {
+        outcome: Result<Move<W>, Fault>,
+        context: W::Job,
+        settled: Settled,
+    },
     Broke(String),
+    Expired,
+    /// The run ends, or the job was cancelled.
     Stopped,
 }
 
@@ -217,21 +234,21 @@ impl<W: Workflow> Bench<'_, W> {
         let (app, overall) = self.at_hand.take().unwrap_or_else(both);
         let cx = Cx { app, overall, job: context, at };
         let gave = if self.policy.blocking {
-            self.run_blocking(state, cx).await
+            self.run_blocking(job, state, cx).await
         } else {
-            self.run_in_place(state, cx).await
+            self.run_in_place(job, state, cx).await
         };
         self.cancel();
         gave
     }
 
-    async fn run_in_place(&mut self, state: W, mut cx: Cx<W>) -> Gave<W> {
+    async fn run_in_place(&mut self, job: &Snapshot<W>, state: W, mut cx: Cx<W>) -> Gave<W> {
         let outcome = {
             let work = Caught(pin!(run(state, &mut cx)));
             select! {
                 biased;
                 outcome = work => outcome.map_err(Gave::Broke),
-                () = too_long(self.policy) => Err(Gave::Broke(late(self.policy))),
+                gave = self.cut(job) => Err(gave),
                 () = self.shared.core.kill.cancelled() => Err(Gave::Stopped),
             }
         };
@@ -243,18 +260,41 @@ impl<W: Workflow> Bench<'_, W> {
         outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome { outcome, context, settled: at.settled })
     }
 
+    /// Ends when nobody wants the job any more. Gives what its step gives then.
+    async fn unwanted(&self, job: &Snapshot<W>) -> Gave<W> {
+        let core = &self.shared.core;
+        select! {
+            biased;
+            () = core.cancelled(job.state, job.id, self.cancels) => Gave::Stopped,
+            () = deadline(job, &core.clock) => Gave::Expired,
+        }
+    }
+
+    /// The same, or when the step takes too long.
+    async fn cut(&self, job: &Snapshot<W>) -> Gave<W> {
+        select! {
+            biased;
+            gave = self.unwanted(job) => gave,
+            () = too_long(self.policy) => Gave::Broke(late(self.policy)),
+        }
+    }
+
     /// A thread cannot be dropped: after its timeout a step keeps its slot, and its job, until it returns.
-    async fn run_blocking(&mut self, state: W, mut cx: Cx<W>) -> Gave<W> {
+    async fn run_blocking(&mut self, job: &Snapshot<W>, state: W, mut cx: Cx<W>) -> Gave<W> {
         let kill = &self.shared.core.kill;
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         let place = select! {
             biased;
             () = kill.cancelled() => return Gave::Stopped,
+            gave = self.unwanted(job) => return gave,
             place = self.shared.blocking.clone().acquire_owned() => place,
         };
         let work = Caught(Box::pin(async move {
             let _place = place; // until the thread ends
+            if cx.at.cancelled.get().is_some_and(CancellationToken::is_cancelled) {
+                return Gave::Stopped; // before there was a thread for it
+            }
             let outcome = run(state, &mut cx).await;
             Gave::Outcome { outcome, context: cx.job, settled: cx.at.settled }
         }));
@@ -263,16 +303,16 @@ impl<W: Workflow> Bench<'_, W> {
             Ok(gave) => gave.unwrap_or_else(Gave::Broke),
             Err(_) => Gave::Stopped, // the runtime shuts down
         };
-        select! {
+        let gave = select! {
             biased;
             gave = &mut thread => return joined(gave),
             () = kill.cancelled() => return Gave::Stopped,
-            () = too_long(self.policy) => {}
-        }
+            gave = self.cut(job) => gave,
+        };
         self.cancel();
-        tracing::debug!("timed out; the step's thread still runs");
+        tracing::debug!("nobody waits for the step any more; its thread still runs");
         select! {
-            _ = thread => Gave::Broke(late(self.policy)),
+            _ = thread => gave,
             () = kill.cancelled() => Gave::Stopped,
         }
     }
@@ -288,6 +328,13 @@ impl<W: Workflow> Bench<'_, W> {
 
 async fn run<W: Workflow>(state: W, cx: &mut Cx<W>) -> Result<Move<W>, Fault> {
     state.dispatch(cx).expect("only states with a handler have slots").await
+}
+
+async fn deadline<W: Workflow>(job: &Snapshot<W>, clock: &Clock) {
+    match job.deadline {
+        Some(at) => sleep_until(clock.instant(at)).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn too_long(policy: &Policy) {
@@ -317,6 +364,7 @@ fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
 fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
     let (outcome, context) = match gave {
         Gave::Stopped => return nothing(Returned::Stopped),
+        Gave::Expired => return nothing(Returned::Expired),
         Gave::Broke(error) => return nothing(Returned::Broke { error }),
         Gave::Outcome { outcome, context, .. } => (outcome, context),
     };
@@ -350,11 +398,11 @@ fn encode_move<W: Workflow>(
     let (state, to) = Target::save(form, to)?;
     let mut of_kicks = Vec::with_capacity(kicks.len());
     let mut kicked = Vec::with_capacity(kicks.len());
-    for NewJob { state, context, once, priority } in kicks {
+    for NewJob { state, context, once, priority, deadline } in kicks {
         let (state, to) = Target::save(form, state)?;
         let saved = W::CODEC.job.save(form, &context)?;
         of_kicks.push(AtHand::of(to.state, state, context));
-        kicked.push(Kicked { to, context: saved, once, priority });
+        kicked.push(Kicked { to, context: saved, once, priority, deadline });
     }
     Ok((Moved { to, after, kicks: kicked, context }, state, of_kicks))
 }

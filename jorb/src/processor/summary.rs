@@ -50,6 +50,8 @@ pub struct StateOverview {
     pub completed: u64,
     /// Jobs that failed for good.
     pub parked: u64,
+    /// Jobs that were cancelled.
+    pub cancelled: u64,
     /// Errors since this process drives the run.
     pub errors: u64,
     /// What its next job waits for, if not for a slot of the state.
@@ -159,6 +161,8 @@ pub struct StateSummary {
     pub parked: u64,
     /// In a terminal state.
     pub ended: u64,
+    /// That nobody wants any more.
+    pub cancelled: u64,
 }
 
 impl StateSummary {
@@ -173,6 +177,7 @@ impl StateSummary {
                 held: if header.held.contains(&state) { ready } else { 0 },
                 parked: count(Status::Parked),
                 ended: count(Status::Ended),
+                cancelled: count(Status::Cancelled),
             }
         };
         StateId::all().map(of).collect()
@@ -181,7 +186,7 @@ impl StateSummary {
     /// In any status.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.ready + self.parked + self.ended
+        self.ready + self.parked + self.ended + self.cancelled
     }
 }
 
@@ -202,6 +207,12 @@ impl Summary {
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.states.iter().map(|s| s.ended).sum()
+    }
+
+    /// Jobs that were cancelled.
+    #[must_use]
+    pub fn cancelled(&self) -> u64 {
+        self.states.iter().map(|s| s.cancelled).sum()
     }
 
     /// No job has anything left to do, now or later. Jobs may be [parked](Summary::parked) all the same: a run of
@@ -225,7 +236,7 @@ impl Summary {
 /// Exit codes of a workflow program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: every job has ended.
+    /// 0: every job has ended, or was cancelled.
     Complete = 0,
     /// 1: an error; the run is as its last commit left it.
     Failed = 1,
@@ -266,8 +277,13 @@ impl fmt::Display for Summary {
         let width = self.states.iter().map(|s| s.name.len()).max().unwrap_or(0);
         for s in self.states.iter().filter(|s| s.total() > 0) {
             write!(f, "  {:width$}", s.name)?;
-            let parts =
-                [(s.ended, "ended"), (s.ready - s.held, "ready"), (s.held, "held"), (s.parked, "parked")];
+            let parts = [
+                (s.ended, "ended"),
+                (s.ready - s.held, "ready"),
+                (s.held, "held"),
+                (s.parked, "parked"),
+                (s.cancelled, "cancelled"),
+            ];
             for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
                 write!(f, "  {n} {what}")?;
             }

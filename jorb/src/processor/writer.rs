@@ -1,13 +1,14 @@
 //! The one writer: commits all that has queued in one transaction, then reads what the lines ask for.
 use std::sync::{Arc, Mutex};
 
-use super::core::{Load, Loaded, LoadedPage, Work};
+use super::core::{Core, Load, Loaded, LoadedPage, Request, Work};
 use super::line::Waiting;
 use super::listener::{Audience, Event, lock};
 use super::queue::Page;
 use super::slot::Shared;
 use crate::{
     Error, JobId, Status, Workflow,
+    run::Walk,
     store::{Batch, BoxStore, Fresh, Record, Store},
 };
 
@@ -22,18 +23,11 @@ pub(super) async fn write<W: Workflow>(
         let work = core.take_work();
         let idle = work.is_none();
         if let Some(work) = work {
-            let (back, result) = commit(store, work).await;
-            store = back;
-            match result {
-                Ok((work, dropped)) => {
-                    let events = audience.as_ref().map(|_| events(&work.batch, &dropped));
-                    core.committed(work, &dropped);
-                    if let (Some(audience), Some(events)) = (&audience, events) {
-                        lock(audience).events(&events);
-                    }
-                }
-                Err(e) => core.fail(e),
-            }
+            store = commit(core, store, work, audience.as_deref()).await;
+        }
+        if let Some((request, walk)) = core.take_cancel() {
+            store = cancel(core, store, request, walk, audience.as_deref()).await;
+            continue;
         }
         if let Some(load) = core.take_load() {
             let state = load.state;
@@ -43,7 +37,7 @@ pub(super) async fn write<W: Workflow>(
                 Ok(loaded) => core.loaded(state, loaded),
                 Err(e) => core.fail(e),
             }
-        } else if idle && core.is_closing() {
+        } else if idle && core.is_over() {
             return store;
         } else if idle {
             core.work.notified().await;
@@ -51,14 +45,61 @@ pub(super) async fn write<W: Workflow>(
     }
 }
 
-type Committed<W> = Result<(Work<W>, Vec<JobId>), Error>;
-
-async fn commit<W: Workflow>(store: BoxStore<W>, work: Work<W>) -> (BoxStore<W>, Committed<W>) {
-    on_disk(store, move |store| {
+/// Makes it durable, and says so.
+async fn commit<W: Workflow>(
+    core: &Core<W>,
+    store: BoxStore<W>,
+    work: Work<W>,
+    audience: Option<&Mutex<Audience>>,
+) -> BoxStore<W> {
+    let (store, result) = on_disk(store, move |store| {
         let dropped = store.commit(&work.batch)?;
         Ok((work, dropped))
     })
-    .await
+    .await;
+    match result {
+        Ok((work, dropped)) => {
+            let events = audience.map(|_| events(&work.batch, &dropped));
+            core.committed(work, &dropped);
+            if let (Some(audience), Some(events)) = (audience, events) {
+                lock(audience).events(&events);
+            }
+        }
+        Err(e) => core.fail(e),
+    }
+    store
+}
+
+/// Cancels jobs page by page. Nothing else is committed meanwhile, so what was read of a job is what is known of it, but for what is
+/// on its way here.
+async fn cancel<W: Workflow>(
+    core: &Core<W>,
+    mut store: BoxStore<W>,
+    request: Request<W>,
+    mut walk: Walk<W>,
+    audience: Option<&Mutex<Audience>>,
+) -> BoxStore<W> {
+    while !walk.is_over() {
+        let (back, (again, page)) = on_disk(store, move |store| {
+            let page = walk.page(store);
+            (walk, page)
+        })
+        .await;
+        (store, walk) = (back, again);
+        match page {
+            Err(e) => core.fail(e),
+            Ok(page) => {
+                if let Some(work) = core.cancel_page(&request, page) {
+                    store = commit(core, store, work, audience).await;
+                }
+            }
+        }
+        if core.has_failed() {
+            return store;
+        }
+    }
+    request.answer.is_durable();
+    store
 }
 
 /// Uses the store where that keeps nobody waiting.
@@ -144,6 +185,7 @@ fn events<W: Workflow>(batch: &Batch<W>, dropped: &[JobId]) -> Vec<Event> {
                 kicked: kicked.collect(),
             });
         }
+        let cancelled = change.now.job.status == Status::Cancelled;
         if let Some(error) = &change.error {
             events.push(Event::Failed {
                 job,
@@ -153,6 +195,10 @@ fn events<W: Workflow>(batch: &Batch<W>, dropped: &[JobId]) -> Vec<Event> {
                 error: error.error.clone(),
                 parked: change.now.job.status == Status::Parked,
             });
+        }
+        if cancelled {
+            let (state, at) = (change.now.job.state.name(), change.now.job.ready_at);
+            events.push(Event::Cancelled { job, state, at });
         }
     }
     events

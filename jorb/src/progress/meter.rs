@@ -25,7 +25,7 @@ impl Meter {
     /// How the run stands, so long after the start.
     pub(super) fn update(&mut self, at: Duration, overview: &Overview) {
         let completed: Vec<u64> = overview.states.iter().map(|s| s.completed).collect();
-        let done = ended(overview) + overview.sum(|s| s.parked);
+        let done = ended(overview) + overview.sum(|s| s.parked + s.cancelled);
         self.states.resize_with(completed.len(), || Rate::new(MEMORY));
         if let Some((then, before, done_then)) = &self.last {
             let time = at.saturating_sub(*then);
@@ -74,7 +74,7 @@ pub(super) fn to_do(state: &StateOverview) -> u64 {
 
 /// All jobs.
 pub(super) fn all(overview: &Overview) -> u64 {
-    ended(overview) + overview.sum(|s| to_do(s) + s.parked)
+    ended(overview) + overview.sum(|s| to_do(s) + s.parked + s.cancelled)
 }
 
 fn left(to_do: u64, per_second: f64) -> Option<Duration> {

@@ -155,6 +155,7 @@ impl Layout {
         }
         let some = [
             (overview.sum(|s| s.parked), "parked", RED),
+            (overview.sum(|s| s.cancelled), "cancelled", CYAN),
             (overview.sum(|s| s.errors), "errors", YELLOW),
             (overview.throttles, "throttled", YELLOW),
         ];

@@ -84,6 +84,12 @@ impl<W: Workflow> Job<W> {
         self.record.job.ready_at
     }
 
+    /// When it is cancelled if it has not ended by then.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.record.job.deadline
+    }
+
     /// Its state, with the fields.
     pub fn load_state(&self) -> Result<W, Error> {
         load_state(self.state_name(), &self.record.job.data).map_err(|source| self.unreadable(source))

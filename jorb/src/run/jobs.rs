@@ -160,7 +160,7 @@ impl<W: Workflow, J> Iterator for JobsIter<'_, W, J> {
             Ok(store) => store,
             Err(e) => return e.take().map(Err),
         };
-        match self.walk.next(store) {
+        match self.walk.next(&mut **store) {
             Ok(found) => found.map(|found| (self.view)(Job::new(found))),
             Err(e) => {
                 self.store = Err(None);

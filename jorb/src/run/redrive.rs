@@ -16,12 +16,13 @@ use crate::{
 };
 
 /// Jobs that are changed in one transaction.
-const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 1024;
 
 /// Jobs to redrive: [`Run::redrive`].
 ///
 /// Parked jobs, unless you say otherwise: those of a terminal state have ended, and are meant when you name it;
-/// [`Redrive::status`] and [`Redrive::job`] reach all others. Seeded jobs that were not started yet are left alone.
+/// [`Redrive::status`] and [`Redrive::job`] reach all others, such as those that were cancelled. Seeded jobs that were
+/// not started yet are left alone. A deadline that has passed is cleared.
 #[must_use = "it does nothing before `retry` or `to`"]
 pub struct Redrive<'r, W: Workflow, S = AnyState> {
     jobs: Jobs<'r, W, S>,
@@ -231,6 +232,7 @@ fn redriven<W: Workflow>(
     (now.job.attempt, now.job.began) = (1, None);
     now.job.status = if terminal { Status::Ended } else { Status::Ready };
     (now.job.ready_at, now.job.delay) = (at, Duration::ZERO);
+    now.job.deadline.take_if(|deadline| *deadline <= at);
     let line = moved.then(|| {
         now.job.step += 1;
         let id = next.line;
@@ -252,13 +254,10 @@ fn redriven<W: Workflow>(
     Change { before: before.standing(), now: Box::new(now), line, error: None, kicks: Vec::new() }
 }
 
-fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Result<(), Error> {
+pub(super) fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Result<(), Error> {
     run.store.as_mut().ok_or(Error::Away)?.commit(batch)?;
     let header = &mut run.header;
     header.next = batch.next;
-    for Change { before, now, .. } in batch.changes.drain(..) {
-        header.counts.add(before.state, before.status, -1);
-        header.counts.add(now.job.state, now.job.status, 1);
-    }
+    batch.changes.drain(..).for_each(|change| header.count(&change));
     Ok(())
 }

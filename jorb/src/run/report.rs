@@ -186,8 +186,13 @@ impl fmt::Display for Report {
         for StateReport { jobs, is_held, next_due, .. } in &self.states {
             write!(f, "  {:width$}  {:>digits$}", jobs.name, jobs.total())?;
             let ready = jobs.ready - jobs.held;
-            let parts =
-                [(ready, "ready"), (jobs.held, "held"), (jobs.parked, "parked"), (jobs.ended, "ended")];
+            let parts = [
+                (ready, "ready"),
+                (jobs.held, "held"),
+                (jobs.parked, "parked"),
+                (jobs.cancelled, "cancelled"),
+                (jobs.ended, "ended"),
+            ];
             for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
                 write!(f, "  {n} {what}")?;
             }

@@ -27,11 +27,14 @@ pub enum Shown {
     Parked,
     /// In a terminal state.
     Ended,
+    /// Nobody wants it any more; stays in its state unless somebody redrives it.
+    Cancelled,
 }
 
 impl Shown {
     /// All of them.
-    pub const ALL: [Shown; 5] = [Shown::Ready, Shown::Delayed, Shown::Held, Shown::Parked, Shown::Ended];
+    pub const ALL: [Shown; 6] =
+        [Shown::Ready, Shown::Delayed, Shown::Held, Shown::Parked, Shown::Ended, Shown::Cancelled];
 
     /// The word for it.
     #[must_use]
@@ -42,13 +45,15 @@ impl Shown {
             Shown::Held => "held",
             Shown::Parked => "parked",
             Shown::Ended => "ended",
+            Shown::Cancelled => "cancelled",
         }
     }
 
-    pub(super) fn of<W: Workflow>(record: &Record<W>, held: &[StateId<W>], now: Timestamp) -> Self {
+    pub(crate) fn of<W: Workflow>(record: &Record<W>, held: &[StateId<W>], now: Timestamp) -> Self {
         match record.job.status {
             Status::Parked => Shown::Parked,
             Status::Ended => Shown::Ended,
+            Status::Cancelled => Shown::Cancelled,
             Status::Ready if held.contains(&record.job.state) => Shown::Held,
             Status::Ready if record.job.ready_at > now => Shown::Delayed,
             Status::Ready => Shown::Ready,
@@ -62,6 +67,7 @@ impl From<Status> for Shown {
             Status::Ready => Shown::Ready,
             Status::Parked => Shown::Parked,
             Status::Ended => Shown::Ended,
+            Status::Cancelled => Shown::Cancelled,
         }
     }
 }

@@ -3,25 +3,42 @@ use std::collections::VecDeque;
 
 use crate::{
     Error, JobId, Shown, StateId, Status, Timestamp, Workflow,
-    store::{BoxStore, Header, Lane, Record, Turn},
+    store::{Header, Lane, Record, Store, Turn},
 };
 
 /// Jobs that are read at once. Their contexts may be large.
 const PAGE: usize = 256;
 
 /// Which jobs are asked for.
-pub(super) struct Filter<W: Workflow> {
-    pub(super) state: Option<StateId<W>>,
-    pub(super) status: Option<Shown>,
+pub(crate) struct Filter<W: Workflow> {
+    pub(crate) state: Option<StateId<W>>,
+    pub(crate) status: Option<Shown>,
+    /// Only those with a step to make, now or later.
+    pub(crate) to_do: bool,
     /// What the newest error contains.
-    pub(super) error: Option<String>,
-    pub(super) job: Option<JobId>,
-    pub(super) limit: u64,
+    pub(crate) error: Option<String>,
+    pub(crate) job: Option<JobId>,
+    pub(crate) limit: u64,
 }
 
 impl<W: Workflow> Filter<W> {
-    pub(super) fn all() -> Self {
-        Filter { state: None, status: None, error: None, job: None, limit: u64::MAX }
+    pub(crate) fn all() -> Self {
+        Filter { state: None, status: None, to_do: false, error: None, job: None, limit: u64::MAX }
+    }
+}
+
+impl<W: Workflow> Filter<W> {
+    /// Whoever cancels means jobs that have a step to make, unless they say how they stand, or which one.
+    pub(crate) fn of_cancel(mut self) -> Self {
+        self.to_do = self.status.is_none() && self.job.is_none();
+        self
+    }
+
+    /// Whether it asks for a job that stands so, as far as its error goes not.
+    pub(crate) fn asks_for(&self, record: &Record<W>, shown: Shown) -> bool {
+        self.state.is_none_or(|state| state == record.job.state)
+            && self.status.is_none_or(|status| status == shown)
+            && (!self.to_do || record.job.status == Status::Ready)
     }
 }
 
@@ -32,7 +49,7 @@ impl<W: Workflow> Clone for Filter<W> {
 }
 
 /// Walks over the jobs of a filter, page by page.
-pub(super) struct Walk<W: Workflow> {
+pub(crate) struct Walk<W: Workflow> {
     filter: Filter<W>,
     held: Vec<StateId<W>>,
     now: Timestamp,
@@ -70,14 +87,14 @@ enum Place<W: Workflow> {
 
 /// All jobs are only looked at if neither a state nor a status is asked for.
 fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
-    if (filter.state, filter.status) == (None, None) {
+    if (filter.state, filter.status, filter.to_do) == (None, None, false) {
         return Source::All { from: JobId(0) };
     }
     let mut states: Vec<_> = match filter.state {
         Some(state) => vec![state],
         None => StateId::all().collect(),
     };
-    let waits = |shown: Shown| !matches!(shown, Shown::Parked | Shown::Ended);
+    let waits = |shown: Shown| matches!(shown, Shown::Ready | Shown::Delayed | Shown::Held);
     if filter.status.is_some_and(waits) {
         states.retain(|state| header.held.contains(state) == (filter.status == Some(Shown::Held)));
     }
@@ -90,17 +107,21 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
             places.push_back(Place::Fresh(JobId(header.fresh.next), JobId(header.fresh.end)));
         }
     }
-    if filter.status.is_none_or(|shown| shown == Shown::Parked) {
+    let stands = |shown| filter.status.map_or(!filter.to_do, |status| status == shown);
+    if stands(Shown::Parked) {
         places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Parked, Lane::FIRST)));
     }
-    if filter.status.is_none_or(|shown| shown == Shown::Ended) {
+    if stands(Shown::Cancelled) {
+        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Cancelled, Lane::FIRST)));
+    }
+    if stands(Shown::Ended) {
         places.extend(ends.iter().map(|state| Place::Line(*state, Status::Ended, Lane::FIRST)));
     }
     Source::Places { places, after: None }
 }
 
 impl<W: Workflow> Walk<W> {
-    pub(super) fn new(filter: Filter<W>, header: &Header<W>) -> Self {
+    pub(crate) fn new(filter: Filter<W>, header: &Header<W>) -> Self {
         let source = match filter.job {
             Some(job) => Source::One(job),
             None => source(&filter, header),
@@ -116,14 +137,20 @@ impl<W: Workflow> Walk<W> {
         }
     }
 
+    /// As of a time, and with states that are held then.
+    pub(crate) fn at(filter: Filter<W>, header: &Header<W>, held: Vec<StateId<W>>, now: Timestamp) -> Self {
+        let header = Header { held, ..header.clone() };
+        Walk { now, ..Walk::new(filter, &header) }
+    }
+
     /// As of now: a job that is changed during the walk and comes back to its line is not met again.
-    pub(super) fn fenced(mut self, header: &Header<W>) -> Self {
+    pub(crate) fn fenced(mut self, header: &Header<W>) -> Self {
         self.fence = header.next.seq;
         self
     }
 
     /// The next job, and how it stands.
-    pub(super) fn next(&mut self, store: &mut BoxStore<W>) -> Result<Option<(Record<W>, Shown)>, Error> {
+    pub(crate) fn next(&mut self, store: &mut dyn Store<W>) -> Result<Option<(Record<W>, Shown)>, Error> {
         loop {
             let Some(record) = self.page.pop_front() else {
                 if matches!(self.source, Source::Nowhere) {
@@ -144,14 +171,32 @@ impl<W: Workflow> Walk<W> {
         }
     }
 
-    fn asks_for(&self, record: &Record<W>, shown: Shown, store: &mut BoxStore<W>) -> Result<bool, Error> {
-        let Filter { state, status, error, .. } = &self.filter;
-        if state.is_some_and(|state| state != record.job.state)
-            || status.is_some_and(|status| status != shown)
+    /// There are no more.
+    pub(crate) fn is_over(&self) -> bool {
+        let nowhere = match &self.source {
+            Source::Nowhere => true,
+            Source::Places { places, .. } => places.is_empty(),
+            Source::All { .. } | Source::One(_) => false,
+        };
+        nowhere && self.page.is_empty()
+    }
+
+    /// The next jobs, if there are any.
+    pub(crate) fn page(&mut self, store: &mut dyn Store<W>) -> Result<Vec<Record<W>>, Error> {
+        let mut page = Vec::new();
+        while page.len() < PAGE
+            && let Some((record, _)) = self.next(store)?
         {
+            page.push(record);
+        }
+        Ok(page)
+    }
+
+    fn asks_for(&self, record: &Record<W>, shown: Shown, store: &mut dyn Store<W>) -> Result<bool, Error> {
+        if !self.filter.asks_for(record, shown) {
             return Ok(false);
         }
-        let Some(text) = error else { return Ok(true) };
+        let Some(text) = &self.filter.error else { return Ok(true) };
         if record.job.errors == 0 {
             return Ok(false);
         }
@@ -159,7 +204,7 @@ impl<W: Workflow> Walk<W> {
     }
 
     /// The next page, which may be empty before the end.
-    fn read(&mut self, store: &mut BoxStore<W>) -> Result<Vec<Record<W>>, Error> {
+    fn read(&mut self, store: &mut dyn Store<W>) -> Result<Vec<Record<W>>, Error> {
         match &mut self.source {
             Source::Nowhere => Ok(Vec::new()),
             Source::One(id) => {
@@ -201,18 +246,21 @@ impl<W: Workflow> Walk<W> {
                         if self.filter.status == Some(Shown::Ready) {
                             page.retain(|record| record.job.ready_at <= self.now);
                         }
-                        (page, Some(Place::Line(state, status, lane)))
+                        let rest = (!page.is_empty()).then_some(Place::Line(state, status, lane));
+                        (page, rest)
                     }
                     Place::Fresh(from, end) => {
                         let mut page = store.page(from, PAGE)?;
                         page.retain(|record| record.job.id < end);
                         let rest = page.last().map(|last| Place::Fresh(JobId(last.job.id.0 + 1), end));
+                        // Those that do not move are met where they stand.
+                        page.retain(|record| !record.placed);
                         (page, rest)
                     }
                 };
                 match rest {
-                    Some(rest) if !page.is_empty() => places.push_front(rest),
-                    _ => *after = None,
+                    Some(rest) => places.push_front(rest),
+                    None => *after = None,
                 }
                 page.retain(|record| record.seq < self.fence);
                 Ok(page)

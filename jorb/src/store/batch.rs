@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Failure, Line, Numbers, Seeding, Story};
 use super::{Learned, LimiterName};
+use crate::reduce::cancelled;
 use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A job as a store has it.
@@ -158,6 +159,16 @@ pub struct Change<W: Workflow> {
     pub error: Option<Box<Failure>>,
     /// Jobs that it kicked.
     pub kicks: Vec<New<W>>,
+}
+
+impl<W: Workflow> Change<W> {
+    /// Somebody cancels a job, in the commit of this number.
+    pub(crate) fn cancelling(record: Record<W>, now: Timestamp, seq: u64) -> Self {
+        let before = record.standing();
+        let job = cancelled(record.job, false, now).job;
+        let now = Box::new(Record { job, seq, placed: true, ..record });
+        Change { before, now, line: None, error: None, kicks: Vec::new() }
+    }
 }
 
 /// A job to make, unless its `once` key is taken.

@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) ready_at: Option<When>,
     #[serde(default, skip_serializing_if = "Millis::is_zero")]
     pub(crate) delay_ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<When>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) kicked: u64,
     /// The commit that made it so: its turn among jobs of the same time.
@@ -180,6 +182,7 @@ impl Entry {
             context: Some(raw::<W::Job>(&context)?).filter(|text| text.get() != "null"),
             ready_at: Some(When(job.ready_at)),
             delay_ms: Millis(job.delay),
+            deadline: job.deadline.map(When),
             kicked: job.kicked,
             seq: Some(*seq),
             placed: *placed && job.status == Status::Ready,
@@ -237,6 +240,7 @@ impl Entry {
             status,
             ready_at: self.ready_at.map_or(Timestamp(0), |When(at)| at),
             delay: self.delay_ms.0,
+            deadline: self.deadline.map(|When(at)| at),
         };
         let record = Record {
             job,

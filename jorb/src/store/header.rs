@@ -3,8 +3,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use uuid::Uuid;
 
-use super::Batch;
-use crate::{Saved, StateId, Status, Timestamp, Tuning, Workflow};
+use super::{Batch, Change, Standing};
+use crate::{JobId, Saved, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
 pub type LimiterName = Cow<'static, str>;
@@ -99,6 +99,17 @@ impl<W: Workflow> Header<W> {
     }
 }
 
+impl<W: Workflow> Header<W> {
+    /// What a change makes of the counts of jobs, but for its kicks.
+    pub(crate) fn count(&mut self, Change { before, now, .. }: &Change<W>) {
+        if self.fresh.has(now.job.id, before) {
+            self.fresh.by_state[before.state.index()] -= 1;
+        }
+        self.counts.add(before.state, before.status, -1);
+        self.counts.add(now.job.state, now.job.status, 1);
+    }
+}
+
 impl<W: Workflow> Clone for Header<W> {
     fn clone(&self) -> Self {
         Header {
@@ -157,6 +168,13 @@ pub struct Fresh {
     pub end: u64,
     /// How many there are of each state, by its place in [`Workflow::STATES`].
     pub by_state: Vec<u64>,
+}
+
+impl Fresh {
+    /// It has a job of this number that stands so.
+    pub(crate) fn has<W: Workflow>(&self, id: JobId, at: &Standing<W>) -> bool {
+        at.status == Status::Ready && !at.placed && (self.next..self.end).contains(&id.0)
+    }
 }
 
 /// Jobs by state and status.

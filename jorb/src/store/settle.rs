@@ -65,7 +65,7 @@ impl Settle {
         }
         let status = match (state.spec().terminal(), entry.status) {
             (true, _) => Status::Ended,
-            (false, Some(Status::Parked)) => Status::Parked,
+            (false, Some(stays @ (Status::Parked | Status::Cancelled))) => stays,
             (false, _) => Status::Ready,
         };
         self.changed |= entry.status != Some(status) || entry.ready_at.is_none();
@@ -122,6 +122,7 @@ impl Settle {
         entry.step += 1;
         entry.attempt = 1;
         entry.began = None;
+        entry.deadline.take_if(|When(deadline)| *deadline <= self.now);
         entry.status = None;
         entry.placed = false;
         entry.ready_at = None;

@@ -67,7 +67,13 @@ impl Account {
     /// The next permit is there at last when this has passed.
     fn limited_until(&self, state: &'static str, interval: Duration) -> Timestamp {
         let clock = self.clock.expect("a process has opened the run");
-        let last = self.starts.get(state).and_then(|starts| starts.last()).copied().max(self.opened);
+        let last = self
+            .starts
+            .get(state)
+            .and_then(|starts| starts.last())
+            .copied()
+            .max(self.opened)
+            .max(self.unused);
         let since = last.map_or(Duration::MAX, |last| last.elapsed());
         let paused = self.pauses.get(state).copied().unwrap_or_default();
         (clock.now() + (interval + LEAD + TICKS).saturating_sub(since)).max(paused + LATE)
@@ -148,7 +154,12 @@ impl Account {
 
     /// What listeners are told has just become so.
     pub fn check_event(&mut self, event: &Event) {
-        let (Event::Moved { job, to: state, .. } | Event::Failed { job, state, .. }) = event else { return };
+        let (Event::Moved { job, to: state, .. }
+        | Event::Failed { job, state, .. }
+        | Event::Cancelled { job, state, .. }) = event
+        else {
+            return;
+        };
         if self.jobs.get(job).is_none_or(|known| known.state != *state) {
             self.wrong.push(format!("told {event:?}"));
         }

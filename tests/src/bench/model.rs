@@ -83,6 +83,9 @@ impl Model {
         for _ in 0..random.below(5) {
             self.change(&mut batch, &mut refused, random);
         }
+        if random.once_in(3) {
+            self.cancel(&mut batch, random);
+        }
         if random.once_in(4) {
             let new = self.new_job(None, true, random);
             self.make(&new, &mut refused);
@@ -116,7 +119,8 @@ impl Model {
 
     fn admit(&mut self, batch: &mut Batch<Flow>, random: &mut Random) {
         let Fresh { next, end, .. } = self.header.fresh;
-        let fresh = |job: &&mut Restored<Flow>| (next..end).contains(&job.record.job.id.0);
+        let fresh =
+            |job: &&mut Restored<Flow>| !job.record.placed && (next..end).contains(&job.record.job.id.0);
         let Some(job) = self.jobs.iter_mut().find(fresh) else { return };
         let record = &mut job.record;
         self.header.fresh.next = record.job.id.0 + 1;
@@ -158,6 +162,23 @@ impl Model {
             self.make(kick, refused);
         }
         batch.changes.push(Change { before, now: Box::new(now), line, error: error.map(Box::new), kicks });
+    }
+
+    /// Any job, also one that is fresh.
+    fn cancel(&mut self, batch: &mut Batch<Flow>, random: &mut Random) {
+        let i = usize::try_from(random.below(self.jobs.len().max(1) as u64)).expect("it is small");
+        let Some(Restored { record, .. }) = self.jobs.get_mut(i) else { return };
+        if matches!(record.job.status, Status::Ended | Status::Cancelled) {
+            return;
+        }
+        let before = record.standing();
+        record.job.status = Status::Cancelled;
+        record.job.ready_at = Timestamp(T0 + random.below(10));
+        record.job.delay = Duration::ZERO;
+        record.seq = take(&mut self.header.next.seq);
+        record.placed = true;
+        let now = Box::new(record.clone());
+        batch.changes.push(Change { before, now, line: None, error: None, kicks: Vec::new() });
     }
 
     fn fails(&mut self, i: usize, random: &mut Random) -> Failure {
@@ -239,6 +260,7 @@ impl Model {
             status: Status::Ready,
             ready_at: Timestamp(T0),
             delay: Duration::ZERO,
+            deadline: random.once_in(3).then(|| Timestamp(T0 + random.below(1000))),
         };
         let seq = take(&mut self.header.next.seq);
         let placed = late && (parent.is_none() || random.once_in(2));

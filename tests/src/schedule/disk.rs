@@ -240,7 +240,7 @@ impl Store<Walk> for Slow {
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Record<Walk>>, Error> {
-        self.store.job(id)
+        self.does(Does::Read, |store| store.job(id))
     }
 
     fn child(&mut self, parent: JobId, n: u64) -> Result<Option<JobId>, Error> {

@@ -27,6 +27,11 @@ impl<W: Workflow> Suspects<W> {
         self.all.is_empty()
     }
 
+    /// This job does not move any more.
+    pub(super) fn acquit(&mut self, job: JobId) {
+        self.all.remove(&job);
+    }
+
     /// This job starts: it may be one of them.
     pub(super) fn starts(&mut self, job: &Waiting<W>) -> Option<Suspect<W>> {
         let suspect = *self.of(job)?;

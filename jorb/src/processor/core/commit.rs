@@ -24,6 +24,12 @@ pub(in crate::processor) struct Work<W: Workflow> {
     saved: Vec<oneshot::Sender<()>>,
 }
 
+impl<W: Workflow> Work<W> {
+    pub(super) fn of(batch: Batch<W>, followers: Vec<Followers<W>>) -> Self {
+        Work { batch, followers, saved: Vec::new() }
+    }
+}
+
 /// Who goes on when a change is durable.
 pub(super) struct Followers<W: Workflow> {
     pub(super) then: Then<W>,
@@ -60,6 +66,7 @@ impl<W: Workflow> Core<W> {
         let most = BATCH * inner.window;
         batch.changes = first(&mut inner.changes, most, &mut inner.spare.0);
         let followers = first(&mut inner.followers, most, &mut inner.spare.1);
+        inner.cancels.iter_mut().for_each(|request| request.comes_closer(batch.changes.len()));
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
         batch.tuned = inner.take_tuned();
@@ -178,15 +185,16 @@ impl<W: Workflow> Inner<W> {
 
     /// What the store did to its jobs, done to our copy of what it knows.
     fn count(&mut self, change: &Change<W>, dropped: &HashSet<JobId>) {
+        self.durable.count(change);
         let counts = &mut self.durable.counts;
-        let (before, now) = (&change.before, &change.now.job);
-        counts.add(before.state, before.status, -1);
-        counts.add(now.state, now.status, 1);
         for new in change.kicks.iter().filter(|new| !dropped.contains(&new.record.job.id)) {
             counts.add(new.record.job.state, new.record.job.status, 1);
         }
+        if change.now.job.status == Status::Cancelled {
+            self.suspects.acquit(change.now.job.id);
+        }
         if change.line.is_some() {
-            self.tally.moves[before.state.index()] += 1;
+            self.tally.moves[change.before.state.index()] += 1;
         }
     }
 

@@ -31,6 +31,7 @@ impl<W: Workflow> Core<W> {
         inner.followers.clear();
         inner.saves.clear();
         inner.admitted.clear();
+        inner.cancels.clear();
         inner.failure = Some(error);
         drop(inner);
         self.kill.cancel();
@@ -81,6 +82,10 @@ impl<W: Workflow> Core<W> {
         true
     }
 
+    pub(in crate::processor) fn has_failed(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
     /// How many more slots each state is to have.
     pub(in crate::processor) fn new_slots(&self) -> Vec<(StateId<W>, usize)> {
         let mut inner = self.lock();
@@ -109,10 +114,6 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn close(&self) {
         self.lock().phase = Phase::Closing;
         self.work.notify_one();
-    }
-
-    pub(in crate::processor) fn is_closing(&self) -> bool {
-        self.lock().phase != Phase::Open
     }
 
     /// Gives back what the store knows, why the run ended, and the error that ended it.
@@ -144,6 +145,7 @@ impl<W: Workflow> Core<W> {
                 delayed,
                 completed,
                 parked: counts.get(state, Status::Parked),
+                cancelled: counts.get(state, Status::Cancelled),
                 errors: inner.tally.errors[state.index()],
                 waits: line.refused.map(|(refused, since)| inner.permits.wait(refused, since)),
             }

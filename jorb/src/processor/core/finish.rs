@@ -3,14 +3,19 @@ use std::time::Duration;
 
 use super::{
     Core, Inner,
+    cancel::Step,
     commit::{Followers, Then},
     nanos,
 };
 use crate::{
     Demand, JobId, Saved, Snapshot, Status, Timestamp, Workflow,
     cx::Settled,
-    processor::{line::AtHand, permits::Uses, summary::Ending},
-    reduce::{Action, Effects, Failing, Kicked, Moving, Throttle},
+    processor::{
+        line::{AtHand, Waiting},
+        permits::Uses,
+        summary::Ending,
+    },
+    reduce::{Action, Effects, Failing, Kicked, Moving, Reduced, Throttle, cancelled},
     store::{Change, Failure, Line as HistoryLine, New, Record, Standing},
 };
 
@@ -36,6 +41,31 @@ pub(in crate::processor) struct Done<W: Workflow> {
     pub(in crate::processor) uses: Uses,
 }
 
+impl<W: Workflow> Done<W> {
+    /// Of a job that was not started before its deadline.
+    pub(super) fn expired(Waiting { mut record, at_hand, uses, .. }: Waiting<W>, now: u64) -> Self {
+        let before = record.standing();
+        let Reduced { job, effects, action, .. } =
+            cancelled(record.job.take(), true, Timestamp(now / 1_000_000));
+        record.job = job;
+        Done {
+            before,
+            record,
+            effects,
+            kicks: Vec::new(),
+            action,
+            at_hand: AtHand::NOTHING,
+            of_kicks: Vec::new(),
+            demand: at_hand.demand,
+            settled: None,
+            waited: Duration::ZERO,
+            ran: Duration::ZERO,
+            ended: now,
+            uses,
+        }
+    }
+}
+
 impl<W: Workflow> Core<W> {
     /// A step ended: what it left goes to the writer.
     pub(in crate::processor) fn finish(&self, done: Done<W>) {
@@ -49,7 +79,11 @@ impl<W: Workflow> Inner<W> {
         self.queues[done.before.state.index()].executing -= 1;
         self.step_is_over(done.action != Action::Stay, core);
         self.give_back(&done, core);
-        if done.action == Action::Stay || self.failure.is_some() {
+        let cancelled = matches!(self.running.remove(&done.record.job.id), Some(Step::Cancelled { .. }));
+        if cancelled {
+            self.let_go(done.before.state, &done.before.lane, done.ended);
+        }
+        if cancelled || done.action == Action::Stay || self.failure.is_some() {
             self.settle(core);
             return;
         }
@@ -65,7 +99,7 @@ impl<W: Workflow> Inner<W> {
     }
 
     /// Numbers and places for what a step left.
-    fn queue(&mut self, done: Done<W>) {
+    pub(super) fn queue(&mut self, done: Done<W>) {
         let Done {
             before,
             mut record,
@@ -124,7 +158,7 @@ impl<W: Workflow> Inner<W> {
         let kicks = kicks.into_iter().zip(of_kicks).map(kick).collect();
         let then = match action {
             Action::Run => self.follower(&mut record, at_hand, ended),
-            Action::Park | Action::End | Action::Stay => Then::Away,
+            Action::Park | Action::End | Action::Cancel | Action::Stay => Then::Away,
         };
         self.queues[before.state.index()].uncommitted += 1;
         self.changes.push(Change { before, now: record, line, error, kicks });
@@ -210,6 +244,7 @@ impl<W: Workflow> Inner<W> {
             status: if terminal { Status::Ended } else { Status::Ready },
             ready_at: Timestamp(now / 1_000_000),
             delay: Duration::ZERO,
+            deadline: kick.deadline.map(|deadline| Timestamp(now / 1_000_000) + deadline),
         };
         let seq = take(&mut self.next.seq);
         let mut record = Record { job, seq, placed: true, key: None, last_line: None, last_error: None };
@@ -218,7 +253,7 @@ impl<W: Workflow> Inner<W> {
     }
 }
 
-fn take(number: &mut u64) -> u64 {
+pub(super) fn take(number: &mut u64) -> u64 {
     let n = *number;
     *number += 1;
     n

@@ -73,11 +73,7 @@ impl<W: Workflow> Core<W> {
             for job in page {
                 inner_ref.admit(job, now);
             }
-            for state in StateId::<W>::all() {
-                if inner_ref.fresh.by_state[state.index()] == 0 && inner_ref.queues[state.index()].fresh {
-                    inner_ref.queues[state.index()].no_fresh();
-                }
-            }
+            inner_ref.look_for_fresh();
             self.work.notify_one();
         }
         inner_ref.tidy(state.index(), now);
@@ -100,6 +96,15 @@ impl<W: Workflow> Core<W> {
 }
 
 impl<W: Workflow> Inner<W> {
+    /// States whose last fresh job is gone need not wait for any.
+    pub(super) fn look_for_fresh(&mut self) {
+        for (queue, fresh) in self.queues.iter_mut().zip(&self.fresh.by_state) {
+            if *fresh == 0 && queue.fresh {
+                queue.no_fresh();
+            }
+        }
+    }
+
     /// A fresh job was read: it moves from now on, or is placed when its line is long.
     fn admit(&mut self, mut job: Waiting<W>, now: u64) {
         let (id, state) = (job.record.job.id, job.record.job.state);

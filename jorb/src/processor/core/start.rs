@@ -1,9 +1,9 @@
 //! Who starts next: the job that came first in its line and at its limiters.
 use tokio::sync::oneshot;
 
-use super::{Canary, Core, Done, Inner};
+use super::{Canary, Core, Done, Inner, cancel::Step, nanos};
 use crate::{
-    StateId, Workflow,
+    JobId, StateId, Timestamp, Workflow,
     processor::{
         line::Waiting,
         permits::{Permits, Refused, Uses},
@@ -70,6 +70,7 @@ impl<W: Workflow> Core<W> {
         };
         queue.executing += 1;
         inner.executing += 1;
+        inner.running.insert(job.record.job.id, Step::Goes);
         // A slot that sleeps may find work as well, now or at its time.
         if queue.idle > 0 {
             match queue.outlook() {
@@ -129,13 +130,22 @@ impl<W: Workflow> Core<W> {
         self.lock().queues[state.index()].idle -= 1;
     }
 
-    /// A step that was pulled does not start: the run ends.
-    pub(in crate::processor) fn not_started(&self, state: StateId<W>, uses: &Uses) {
+    /// A step that was pulled does not start: the run ends, or its job was cancelled.
+    pub(in crate::processor) fn not_started(&self, job: &Waiting<W>) {
+        let state = job.record.job.state;
         let mut inner = self.lock();
+        let id = job.record.job.id;
+        let cancelled = matches!(inner.running.remove(&id), Some(Step::Cancelled { .. }));
         inner.executing -= 1;
         inner.queues[state.index()].executing -= 1;
-        inner.permits.give_back(uses, self.clock.nanos());
+        let now = self.clock.nanos();
+        inner.permits.give_back(&job.uses, now);
+        if cancelled {
+            inner.let_go(state, &job.record.lane(), now);
+        }
+        inner.permits_changed(state, &job.uses, self);
         inner.step_is_over(false, self);
+        inner.settle(self);
     }
 }
 
@@ -151,7 +161,13 @@ impl<W: Workflow> Inner<W> {
                 // Whoever changes that wakes us, or it is a time.
                 return Err(self.queues[at].outlook().filter(|_| !self.picks() && !self.is_shut(at)));
             };
+            let expired = job.record.job.is_expired(Timestamp(now / 1_000_000));
             let (id, starts_at) = (job.record.job.id, job.starts_at());
+            let deadline = job.record.job.deadline.map(nanos);
+            if expired {
+                self.expire(state, (line, id), now, core)?;
+                continue;
+            }
             let only = self.picks();
             if starts_at > now && only {
                 return Err(Some(starts_at));
@@ -161,21 +177,17 @@ impl<W: Workflow> Inner<W> {
                 continue;
             }
             let Err(refused) = self.may_take(at, line, now, core) else { break (line, id) };
+            let until = refused.until.into_iter().chain(deadline).min();
             if refused.keyed && !only {
                 // Those of other keys need not wait.
-                self.queues[at].park(line, refused.until);
+                self.queues[at].park(line, until);
                 waits.get_or_insert(refused);
                 continue;
             }
             self.queues[at].refused = Some((refused, since));
-            return Err(refused.until);
+            return Err(until);
         };
-        let job = if self.picks() {
-            self.queues[at].take_if(|job| job.record.job.id == id)
-        } else {
-            self.queues[at].pop(line)
-        };
-        let job = job.ok_or(None)?;
+        let job = self.take_job(at, line, id).ok_or(None)?;
         if let Some(canary) = &mut self.canary {
             canary.jobs.insert(job.record.job.id);
         }
@@ -185,6 +197,31 @@ impl<W: Workflow> Inner<W> {
             self.permits_changed(state, &job.uses, core);
         }
         Ok(job)
+    }
+
+    /// Takes the next job of a state: the head of this line, unless only some may start.
+    fn take_job(&mut self, state: usize, line: usize, id: JobId) -> Option<Waiting<W>> {
+        if self.picks() {
+            self.queues[state].take_if(|job| job.record.job.id == id)
+        } else {
+            self.queues[state].pop(line)
+        }
+    }
+
+    /// Cancels the next job of a state, whose turn has come after its deadline.
+    fn expire(
+        &mut self,
+        state: StateId<W>,
+        (line, id): (usize, JobId),
+        now: u64,
+        core: &Core<W>,
+    ) -> Result<(), Option<u64>> {
+        let job = self.take_job(state.index(), line, id).ok_or(None)?;
+        self.queue(Done::expired(job, now));
+        self.wake_writer(core);
+        // Who stood behind this job may be next.
+        self.permits_changed(state, &None, core);
+        Ok(())
     }
 
     /// Nothing of a state may start now, whoever waits.

@@ -67,6 +67,7 @@ pub(in crate::processor) fn record(turn: Turn, placed: bool) -> Record<Lone> {
         status: Status::Ready,
         ready_at: turn.ready_at,
         delay: Duration::ZERO,
+        deadline: None,
     };
     Record { job, seq: turn.seq, placed, key: None, last_line: None, last_error: None }
 }

@@ -28,6 +28,7 @@ pub(in crate::progress) fn overview(states: usize) -> Overview {
         delayed: 0,
         completed: 0,
         parked: 0,
+        cancelled: 0,
         errors: 0,
         waits: None,
     };

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{commit::Commit, layout::lay_out};
 use crate::{
-    Error, JobId, StateId, Timestamp, Unwritable, Workflow,
+    Error, JobId, StateId, Status, Timestamp, Unwritable, Workflow,
     store::{
         Fresh, Header, Seeding, StateName,
         entry::{Entry, Head, VERSION},
@@ -121,7 +121,8 @@ fn checked(entry: &Entry) -> Result<(), String> {
 /// A person may have changed the states of jobs that nobody had looked at yet. Then the others wait like any job.
 fn all_fresh_or_none<W: Workflow>(header: &mut Header<W>, rows: &mut BTreeMap<JobId, Row<W>>) -> bool {
     let range = JobId(header.fresh.next)..JobId(header.fresh.end.max(header.fresh.next));
-    if rows.range(range.clone()).all(|(_, row)| !row.record.placed) {
+    let cancelled = |row: &Row<W>| row.record.job.status == Status::Cancelled;
+    if rows.range(range.clone()).all(|(_, row)| !row.record.placed || cancelled(row)) {
         return false;
     }
     for (_, row) in rows.range_mut(range) {

@@ -139,7 +139,12 @@ impl<'a> Writer<'a> {
         let after = now.standing();
         self.count(before, -1)?;
         self.count(&after, 1)?;
+        let fresh = &mut self.overview.fresh;
         match (moves(before), moves(&after)) {
+            (true, false) if (fresh.next..fresh.end).contains(&id.0) => {
+                let jobs = &mut fresh.by_state[before.state.index()];
+                *jobs = jobs.checked_sub(1).ok_or_else(|| uncounted(before.state, "fresh"))?;
+            }
             (true, false) => *self.moving.entry(id.0 / BLOCK).or_default() -= 1,
             (false, true) => *self.moving.entry(id.0 / BLOCK).or_default() += 1,
             _ => {}

@@ -9,7 +9,7 @@ use crate::{Error, JobId, Saved, Snapshot, Status, Timestamp, Unwritable, Workfl
 pub(super) const WRITE: &str = concat!(
     "INSERT OR REPLACE INTO job(",
     job_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
 );
 
 /// Writes a row, over the one that is there.
@@ -47,6 +47,7 @@ pub(super) fn write<W: Workflow>(
     statement.raw_bind_parameter(18, job.began.map(|at| int(at.0)))?;
     statement.raw_bind_parameter(19, job.priority)?;
     statement.raw_bind_parameter(20, key.as_deref())?;
+    statement.raw_bind_parameter(21, job.deadline.map(|at| int(at.0)))?;
     statement.raw_execute()?;
     Ok(())
 }
@@ -72,6 +73,7 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         status: status(row, 2)?,
         ready_at: Timestamp(natural(row, 9)?),
         delay: Duration::from_millis(natural(row, 10)?),
+        deadline: optional(row, 20)?.map(Timestamp),
     };
     Ok(Record {
         job,

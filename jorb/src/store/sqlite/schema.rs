@@ -20,7 +20,7 @@ pub(super) const TABLES: [&str; 18] = [
 macro_rules! job_columns {
     () => {
         "id, state, status, step, attempt, errors, kicked, parent, nth, ready_at, delay, seq, placed, \
-         last_line, last_error, data, context, began, priority, key"
+         last_line, last_error, data, context, began, priority, key, deadline"
     };
 }
 pub(super) use job_columns;
@@ -58,7 +58,7 @@ CREATE TABLE job(
   parent INTEGER, nth INTEGER,
   ready_at INTEGER NOT NULL, delay INTEGER NOT NULL, seq INTEGER NOT NULL, placed INTEGER NOT NULL,
   last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER,
-  priority INTEGER NOT NULL DEFAULT 0, key TEXT) STRICT;
+  priority INTEGER NOT NULL DEFAULT 0, key TEXT, deadline INTEGER) STRICT;
 -- Jobs that do not move, in the order in which they start.
 CREATE TABLE place(
   status INTEGER, state INTEGER, priority INTEGER, key TEXT, ready_at INTEGER, seq INTEGER, job INTEGER,
@@ -94,9 +94,10 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
         "jobs",
         "CREATE VIEW jobs AS
   SELECT job.id, state.name AS state,
-    CASE job.status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' ELSE 'ended' END AS status,
+    CASE job.status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' ELSE 'cancelled' END AS status,
     step, attempt, errors, kicked, parent, nth,
     strftime('%Y-%m-%dT%H:%M:%fZ', ready_at / 1e3, 'unixepoch') AS ready_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', deadline / 1e3, 'unixepoch') AS deadline,
     data, coalesce(context, 'null') AS context,
     (SELECT error FROM error WHERE error.id = job.last_error) AS last_error
   FROM job JOIN state ON state.id = job.state",
@@ -120,7 +121,7 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
         "counts",
         "CREATE VIEW counts AS
   SELECT state.name AS state,
-    CASE status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' ELSE 'ended' END AS status, jobs
+    CASE status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' ELSE 'cancelled' END AS status, jobs
   FROM count JOIN state ON state.id = count.state WHERE jobs > 0",
     ),
 ];

@@ -122,6 +122,7 @@ impl Bench {
             status: Status::Ready,
             ready_at: Timestamp(1_000 + id.0),
             delay: Duration::ZERO,
+            deadline: None,
         };
         let record =
             Record { job, seq: self.next.seq, placed: false, key: None, last_line: None, last_error: None };

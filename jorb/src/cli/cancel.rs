@@ -1,0 +1,34 @@
+//! `cancel`
+use std::io::Write;
+
+use super::args::CancelArgs;
+use crate::{BoxError, Run, Workflow};
+
+pub(super) fn cancel<W: Workflow>(
+    mut run: Run<W>,
+    args: &CancelArgs,
+    err: &mut dyn Write,
+) -> Result<(), BoxError> {
+    let mut jobs = run.cancel().dry_run(args.dry_run).limit(args.limit.unwrap_or(u64::MAX));
+    if let Some(state) = &args.state {
+        jobs = jobs.state(state)?;
+    }
+    if let Some(status) = args.status {
+        jobs = jobs.status(status);
+    }
+    if let Some(text) = &args.error {
+        jobs = jobs.error_contains(text);
+    }
+    if let Some(job) = &args.job {
+        jobs = jobs.job(job)?;
+    }
+    let n = jobs.apply()?;
+    if let (Some(job), 0) = (&args.job, n) {
+        let why = "is not one of those that you asked for, or it has ended, or was cancelled before";
+        return Err(format!("job {job} {why}").into());
+    }
+    let s = if n == 1 { "" } else { "s" };
+    let are = if args.dry_run { "would be cancelled" } else { "cancelled" };
+    writeln!(err, "{n} job{s} {are}")?;
+    Ok(run.close()?)
+}
