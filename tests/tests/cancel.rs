@@ -192,6 +192,33 @@ async fn what_ends_in_the_moment_in_which_it_is_cancelled_counts_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_seeds_that_were_cancelled_before_anyone_looked_at_them() {
+    for (kind, store, _folder) in each() {
+        let mut bench = Bench::new(store);
+        let seeds = |seeds: &mut jorb::Seeds<'_, Work>| {
+            seeds.add(Kick::new(work::Kicks, 0))?;
+            seeds.add(Kick::new(work::Told, 0))?;
+            seeds.extend(longs(40))
+        };
+        bench.run.seed((), seeds).unwrap();
+        let (go, mut processor) = (bench.app.go.clone(), bench.processor().window(1));
+        let handle = processor.handle();
+        handle.hold::<work::Kicks>();
+        let cancels = async {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(handle.cancel().in_state::<work::Long>().apply().await.unwrap(), 40);
+            // What comes to their state now is not behind any.
+            handle.release::<work::Kicks>();
+            go.notify_one();
+        };
+        let both = async { tokio::join!(processor.exec(&mut bench.run), cancels).0 };
+        let summary = tokio::time::timeout(Duration::from_secs(7200), both).await;
+        let summary = summary.expect("they go on").unwrap();
+        assert_eq!((summary.cancelled(), summary.ended()), (40, 3), "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn wherever_jobs_wait_they_never_start_again() {
     // After so many seconds, some have ended, some run, and some are in memory, some placed, and some fresh.
     for (window, seconds) in [(1, 0), (1, 1), (1, 25), (3, 41), (100, 1)] {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use jorb::{
-    Clock, Ending, Keyed, MemoryStore, Processor, Rate, Run, SqliteStore, Timestamp, Tuning, prelude::*,
+    Clock, Ending, Handle, JobId, Keyed, MemoryStore, Processor, Rate, Run, SqliteStore, Timestamp, Tuning,
+    prelude::*,
 };
 use jorb_tests::{START, lab::check_rate, spy::Spy};
 use proptest::prelude::*;
@@ -312,6 +313,58 @@ async fn keys_may_be_other_ones_when_the_program_is() {
     }
 }
 
+/// How many keys are known of `Host`.
+fn keys(handle: &Handle<Crawl>) -> u64 {
+    let host = |overview: jorb::Overview| overview.limiters.into_iter().find(|l| l.name == "Host");
+    handle.overview().and_then(host).and_then(|host| host.keys).unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_cancelled_in_the_lines_of_their_keys() {
+    let store = Spy::new(MemoryStore::new());
+    // Two of a key at a time.
+    let jobs = (0..14).map(|n| page(if n < 8 { "b" } else { "a" }, n, 10_000));
+    let mut run = run(&store, jobs);
+    let log = Log::default();
+    let began = Instant::now();
+    let mut processor = processor(&log, 0);
+    let handle = processor.handle();
+    let cancels = async {
+        sleep(SECOND).await;
+        // One from the middle of the line, its head, and one that runs.
+        for job in [12, 10, 8] {
+            assert_eq!(handle.cancel().job(JobId(job)).apply().await.unwrap(), 1);
+        }
+        sleep(34 * SECOND).await;
+        assert_eq!(keys(&handle), 1, "nothing of the other one is left");
+    };
+    let (summary, ()) = tokio::join!(processor.exec(&mut run), cancels);
+    let summary = summary.unwrap();
+    assert_eq!((summary.ending, summary.jobs("Done"), summary.cancelled()), (Ending::Complete, 11, 3));
+    let at = |host: &str| log.starts(host).iter().map(|at| (*at - began).as_secs()).collect::<Vec<_>>();
+    assert_eq!((log.order("a"), at("a")), (vec![8, 9, 11, 13], vec![0, 0, 1, 10]));
+    assert_eq!(at("b"), [0, 0, 10, 10, 20, 20, 30, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_cuts_the_wait_for_a_key() {
+    let store = Spy::new(MemoryStore::new());
+    let mut run = Run::open(store).unwrap();
+    let fetch = |host, n| Kick::new(crawl::Fetch, page(host, n, 10_000));
+    run.seed((), |seeds| {
+        seeds.extend((0..2).map(|n| fetch("a", n)))?;
+        seeds.extend([fetch("a", 2).deadline(3 * SECOND), fetch("a", 3), fetch("b", 4)])
+    })
+    .unwrap();
+    let made = run.job(0).unwrap().ready_at();
+    let log = Log::default();
+    let mut processor = Processor::new(log.clone()).clock(Clock::starting_at(made));
+    let summary = processor.exec(&mut run).await.unwrap();
+    assert_eq!((summary.ending, summary.jobs("Done"), summary.cancelled()), (Ending::Complete, 4, 1));
+    assert_eq!(run.job(2).unwrap().ready_at().since(made), 3 * SECOND);
+    assert_eq!(log.order("a"), [0, 1, 3]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_that_nobody_uses_are_forgotten() {
     let folder = tempfile::tempdir().unwrap();
@@ -330,9 +383,7 @@ async fn keys_that_nobody_uses_are_forgotten() {
     let look = async {
         loop {
             sleep(500 * MS).await;
-            let host = |overview: jorb::Overview| overview.limiters.into_iter().find(|l| l.name == "Host");
-            let keys = handle.overview().and_then(host).and_then(|host| host.keys).unwrap_or(0);
-            most.store(keys, Relaxed);
+            most.store(keys(&handle), Relaxed);
         }
     };
     tokio::select! {

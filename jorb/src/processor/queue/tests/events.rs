@@ -22,6 +22,8 @@ pub(super) enum Event {
     Pull,
     /// The step of a running job ends.
     Ends { which: usize },
+    /// Jobs are cancelled: one in so many.
+    Cancel { one_in: u64 },
     /// A line of another state reads so many fresh jobs, ours among them.
     Others { most: usize },
     /// Time goes on.
@@ -56,7 +58,8 @@ impl Event {
                 lost: [1, 3, 3, NONE, NONE, NONE, NONE, NONE][n as usize % 8],
             },
             27..29 => Event::Ends { which: many },
-            29..31 => Event::Wait { millis: [1, 3, 12, 120][few] },
+            29 => Event::Wait { millis: [1, 3, 12, 120][few] },
+            30 => Event::Cancel { one_in: [1, 2, 5, 9][few] },
             _ => Event::Others { most: 1 + few },
         }
     }

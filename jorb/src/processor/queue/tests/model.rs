@@ -1,6 +1,6 @@
 //! The lines of a state, against a plain list of all jobs: who starts is always the first of its key among those that are
 //! durable, each starts once, and nobody is forgotten.
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use proptest::{
     collection::vec,
@@ -13,7 +13,7 @@ use super::{
     record,
 };
 use crate::{
-    Timestamp,
+    JobId, Timestamp,
     processor::{
         line::{Line, Waiting},
         queue::Queue,
@@ -147,6 +147,7 @@ impl State {
             Event::Loaded => self.loaded(),
             Event::Pull => drop(self.pull()),
             Event::Ends { which } => self.ends(which),
+            Event::Cancel { one_in } => self.cancel(one_in),
             Event::Others { most } => self.others_read(most),
             Event::Wait { millis } => self.now += millis,
         }
@@ -194,6 +195,39 @@ impl State {
         }
         self.queue.committed();
         self.ask();
+    }
+
+    /// As `Core::cancel_page`, and its commit.
+    fn cancel(&mut self, one_in: u64) {
+        self.loaded(); // the writer does one thing after the other
+        let wanted = |turn: &Turn| turn.seq.is_multiple_of(one_in);
+        let stands = |turn: &&Turn| wanted(turn) && !self.left.contains(turn);
+        let durable: Vec<_> = self.stored.keys().filter(stands).copied().collect();
+        let fresh = self.fresh.iter().filter(|turn| wanted(turn));
+        let ids: HashSet<_> = durable.iter().chain(fresh).map(|turn| JobId(turn.seq - 1)).collect();
+        self.queue.take_out(&ids);
+        for pending in std::mem::take(&mut self.pending) {
+            match pending {
+                Pending::Comes { turn, here, .. } if wanted(&turn) => self.no_more(turn, here),
+                Pending::PutBack(turn) if wanted(&turn) => self.no_more(turn, false),
+                pending => self.pending.push_back(pending),
+            }
+        }
+        self.fresh.retain(|turn| !wanted(turn));
+        if self.fresh.is_empty() && self.queue.fresh {
+            self.queue.no_fresh();
+        }
+        for turn in durable {
+            self.stored.remove(&turn);
+        }
+        self.queue.committed();
+        self.ask();
+    }
+
+    /// A job on its way here is cancelled.
+    fn no_more(&mut self, turn: Turn, here: bool) {
+        let line = self.queue.find(&self.lane(turn)).expect("it waits for the job");
+        self.queue.cancel(line, here, turn);
     }
 
     /// As `writer::read`.
@@ -261,6 +295,9 @@ impl State {
         let turn = self.running.iter().nth(which % self.running.len().max(1)).copied();
         if let Some(turn) = turn {
             self.running.remove(&turn);
+            if !self.stored.contains_key(&turn) {
+                return self.queue.settled(&self.lane(turn)); // it was cancelled meanwhile
+            }
             self.left.insert(turn);
             self.pending.push_back(Pending::Leaves(turn));
         }
