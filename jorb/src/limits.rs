@@ -56,6 +56,15 @@ impl Gate {
         }
     }
 
+    /// The time in which a whole burst comes back, if there is a rate; of an adaptive one, at its slowest.
+    pub(crate) fn refill(spec: &LimiterSpec, tuning: Tuning) -> Option<u64> {
+        let mut gate = Gate::new(spec);
+        gate.tune(spec, tuning, 0);
+        let bucket = gate.bucket?;
+        let slowest = spec.adaptive.map_or(0, |rate| interval(slowest(rate)));
+        Some(bucket.interval.max(slowest).saturating_mul(u64::from(bucket.burst)))
+    }
+
     /// As it was left by a run that ended cleanly or not.
     pub(crate) fn restore(
         &mut self,
@@ -292,8 +301,13 @@ impl Bucket {
 /// A rate is known within a hundredth and the hundredfold of where it starts, if nobody knows better.
 const FACTOR: f64 = 100.0;
 
+/// What an adaptive rate may go down to.
+fn slowest(rate: crate::Adaptive) -> f64 {
+    rate.min.map_or(rate.initial.per_second() / FACTOR, Rate::per_second)
+}
+
 fn adaptive(rate: crate::Adaptive) -> Adaptive {
-    let crate::Adaptive { kind, initial, min, max } = rate;
+    let crate::Adaptive { kind, initial, max, .. } = rate;
     let initial = initial.per_second();
     let spec = AdaptiveSpec {
         kind: match kind {
@@ -301,7 +315,7 @@ fn adaptive(rate: crate::Adaptive) -> Adaptive {
             Controller::Aimd => Kind::AIMD,
         },
         initial,
-        min: min.map_or(initial / FACTOR, Rate::per_second),
+        min: slowest(rate),
         max: max.map_or(initial * FACTOR, Rate::per_second),
     };
     Adaptive::new(&spec).expect("rates are finite")

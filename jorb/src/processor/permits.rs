@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::{
     Demand, LimiterSpec, Policy, StateId, Timestamp, Tuning, Workflow,
-    limits::{Bucket, Shut},
+    limits::{Bucket, Gate, Shut},
     store::{Header, Learned, LimiterName},
 };
 
@@ -87,8 +87,13 @@ impl Permits {
         for (name, tuning) in &header.tuned {
             permits.tune::<W>(policies, name, *tuning, now);
         }
-        for limiter in &mut permits.limiters {
+        for (n, limiter) in permits.limiters.iter_mut().enumerate() {
             limiter.opened = limiter.tuning;
+            // What is known of it is to be there at the end, whether or not a step took of it.
+            if !limiter.spec.keyed {
+                let Limiter { name, spec, tuning, .. } = &*limiter;
+                permits.gates.join(n, name, spec, (*tuning, *tuning), None, now);
+            }
         }
         permits
     }
@@ -437,6 +442,14 @@ impl Permits {
         };
         let shared = self.limiters.iter().enumerate().filter(|(_, limiter)| limiter.spec.name != OWN);
         shared.map(overview).collect()
+    }
+
+    /// What is saved at the end is all that there is to know: after a crash, keys that nobody used since then could have been
+    /// used just before it, for as long as their bursts take to come back.
+    pub(super) fn are_known(&self, now: u64) -> bool {
+        let keyed = self.limiters.iter().filter(|limiter| limiter.spec.keyed);
+        let buckets = keyed.filter_map(|limiter| Gate::refill(&limiter.spec, limiter.opened));
+        self.gates.known_since(now).is_none_or(|open| buckets.max().is_none_or(|refill| open >= refill))
     }
 
     /// Where all are, to be saved at the end.

@@ -151,7 +151,7 @@ impl<W: Workflow> Core<W> {
         inner.phase = Phase::Closed;
         batch.limiters = inner.permits.due();
         batch.learned = inner.permits.learned();
-        batch.clean = Some(true);
+        batch.clean = Some(inner.permits.are_known(self.clock.nanos()));
         batch
     }
 

@@ -211,6 +211,11 @@ impl Gates {
         }
     }
 
+    /// For how long the run has been open, if what was saved before may lack something.
+    pub(super) fn known_since(&self, now: u64) -> Option<u64> {
+        (!self.clean).then(|| now.saturating_sub(self.opened))
+    }
+
     pub(super) fn take_forgotten(&mut self) -> Vec<(LimiterName, Timestamp)> {
         self.forgotten.drain(..).map(|name| (name, Timestamp(0))).collect()
     }
