@@ -231,14 +231,8 @@ impl Demand {
     }
 }
 
-/// The keys of all limiters of a state, out of what is stored; empty ones where there is none.
-pub(crate) fn keys(limiters: &[LimiterSpec], key: Option<&str>) -> Vec<String> {
-    let of = |limiter: &LimiterSpec| if limiter.keyed { key.unwrap_or_default() } else { "" };
-    let one = || limiters.iter().map(|limiter| of(limiter).to_owned()).collect();
-    match key {
-        Some(key) if limiters.iter().filter(|limiter| limiter.keyed).count() > 1 => {
-            serde_json::from_str(key).unwrap_or_else(|_| one())
-        }
-        _ => one(),
-    }
+/// The keys of a state's limiters, of which several are keyed, out of what is stored. What was stored when only one was is
+/// none of them: such a job gets another one when it is read.
+pub(crate) fn keys(stored: Option<&str>) -> Vec<String> {
+    stored.and_then(|keys| serde_json::from_str(keys).ok()).unwrap_or_default()
 }

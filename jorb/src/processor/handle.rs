@@ -252,9 +252,8 @@ impl<W: Workflow> CancelDriven<W> {
     }
 
     /// Only those in the state of this name.
-    pub fn state(mut self, name: &str) -> Result<Self, Error> {
-        self.filter.state = Some(StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?);
-        Ok(self)
+    pub fn state(self, name: &str) -> Result<Self, Error> {
+        Ok(CancelDriven { filter: self.filter.in_state_named(name)?, ..self })
     }
 
     /// Only those that stand so; a job whose step is in flight is ready.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::{
     Demand, LimiterSpec, Policy, StateId, Timestamp, Tuning, Workflow,
+    limiter::keys,
     limits::{Bucket, Gate, Shut},
     store::{Header, Learned, LimiterName},
 };
@@ -46,6 +47,10 @@ pub(super) struct Use {
     gate: usize,
     /// Where in the demand its cost stands.
     at: Option<usize>,
+}
+
+fn each(uses: &Uses) -> impl Iterator<Item = &Use> {
+    uses.iter().flat_map(|uses| uses.iter())
 }
 
 /// A state; or one of its lanes, if that alone waits.
@@ -149,7 +154,7 @@ impl Permits {
         let limits = state.spec().limits;
         let mut keyed = limits.iter().filter(|spec| spec.keyed);
         let several = keyed.next().is_some() && keyed.next().is_some();
-        let keys = if several { crate::limiter::keys(limits, key.map(|key| &**key)) } else { Vec::new() };
+        let keys = if several { keys(key.map(|key| &**key)) } else { Vec::new() };
         let mut uses = Vec::with_capacity(of.len());
         for (limiter, at) in of {
             let Limiter { spec, tuning, opened, name, .. } = &self.limiters[*limiter];
@@ -169,7 +174,7 @@ impl Permits {
 
     /// Nobody waits with these any more.
     pub(super) fn leave(&mut self, uses: &Uses, now: u64) {
-        uses.iter().flat_map(|uses| uses.iter()).for_each(|of| self.gates.leave(of.gate, now));
+        each(uses).for_each(|of| self.gates.leave(of.gate, now));
         self.gates.forget(now);
     }
 
@@ -205,7 +210,7 @@ impl Permits {
     }
 
     fn shut(&self, uses: &Uses, demand: &Demand, now: u64) -> impl Iterator<Item = (usize, Shut)> {
-        uses.iter().flat_map(|uses| uses.iter()).filter_map(move |of| {
+        each(uses).filter_map(move |of| {
             Some((of.gate, self.gates.at(of.gate).gate.is_open(now, cost(demand, of.at)).err()?))
         })
     }
@@ -218,7 +223,7 @@ impl Permits {
         uses: &Uses,
         demand: &Demand,
     ) -> impl Iterator<Item = (usize, usize)> {
-        uses.iter().flat_map(|uses| uses.iter()).flat_map(move |of| {
+        each(uses).flat_map(move |of| {
             let takes = cost(demand, of.at) > 0 || self.gates.at(of.gate).gate.size().is_some();
             let users = &self.limiters[of.limiter].users;
             users.iter().filter(move |other| takes && **other != state).map(|other| (of.gate, *other))
@@ -232,7 +237,7 @@ impl Permits {
 
     /// It takes of this gate.
     pub(super) fn takes_of(uses: &Uses, gate: usize) -> bool {
-        uses.iter().flat_map(|uses| uses.iter()).any(|of| of.gate == gate)
+        each(uses).any(|of| of.gate == gate)
     }
 
     /// It is to be told when the gate may let it: when what is taken of it is given back, or, if another state's job goes
@@ -260,7 +265,7 @@ impl Permits {
     /// Something has changed at the limiters of this state: those who wait at these gates are to look again, and those who
     /// stand behind a state that takes of them.
     pub(super) fn changed(&mut self, state: usize, uses: &Uses, mut wake: impl FnMut(Who)) {
-        for of in uses.iter().flat_map(|uses| uses.iter()) {
+        for of in each(uses) {
             self.gates.at_mut(of.gate).blocked.drain(..).for_each(&mut wake);
         }
         if self.behind.is_empty() {
@@ -284,14 +289,14 @@ impl Permits {
 
     /// A step starts that may.
     pub(super) fn take(&mut self, uses: &Uses, demand: &Demand, now: u64) {
-        for of in uses.iter().flat_map(|uses| uses.iter()) {
+        for of in each(uses) {
             self.gates.at_mut(of.gate).gate.enter(now, cost(demand, of.at));
         }
     }
 
     /// It ended.
     pub(super) fn give_back(&mut self, uses: &Uses, now: u64) {
-        for of in uses.iter().flat_map(|uses| uses.iter()) {
+        for of in each(uses) {
             self.gates.give_back(of.gate, now);
         }
     }
@@ -309,7 +314,7 @@ impl Permits {
     ) -> Result<Option<usize>, ()> {
         let named = |(limiter, _): &&(usize, _)| self.limiters[*limiter].name == path;
         let (limiter, _) = *self.of[state].iter().find(named).ok_or(())?;
-        let of = uses.iter().flat_map(|uses| uses.iter()).find(|of| of.limiter == limiter);
+        let of = each(uses).find(|of| of.limiter == limiter);
         Ok(of.map(|of| {
             self.gates.at_mut(of.gate).gate.settle(now, cost(demand, of.at), actual);
             of.gate
@@ -340,7 +345,7 @@ impl Permits {
     /// A step that started then moved on, or was throttled: of keys, if it has one, and else of all.
     pub(super) fn answered(&mut self, uses: &Uses, now: u64, started_at: u64, throttled: bool) {
         let keyed = throttled && self.has_key(uses);
-        for of in uses.iter().flat_map(|uses| uses.iter()) {
+        for of in each(uses) {
             let spot = self.gates.at_mut(of.gate);
             if spot.key.is_some() || !keyed {
                 spot.gate.answered(now, started_at, throttled);
@@ -349,7 +354,7 @@ impl Permits {
     }
 
     fn has_key(&self, uses: &Uses) -> bool {
-        uses.iter().flat_map(|uses| uses.iter()).any(|of| self.gates.at(of.gate).key.is_some())
+        each(uses).any(|of| self.gates.at(of.gate).key.is_some())
     }
 
     /// What adaptive rates learned.
@@ -360,7 +365,7 @@ impl Permits {
     /// A service asks for a pause: of a key, if the step has one.
     pub(super) fn pause(&mut self, uses: &Uses, until: u64) {
         let keyed = self.has_key(uses);
-        for of in uses.iter().flat_map(|uses| uses.iter()) {
+        for of in each(uses) {
             let spot = self.gates.at_mut(of.gate);
             if let (Some(bucket), true) = (spot.gate.bucket_mut(), spot.key.is_some() || !keyed) {
                 bucket.pause(until);
@@ -370,7 +375,7 @@ impl Permits {
 
     /// Gates that are to be saved before a step starts that took this.
     pub(super) fn to_save(&self, uses: &Uses, demand: &Demand, now: u64) -> Vec<usize> {
-        let of = uses.iter().flat_map(|uses| uses.iter());
+        let of = each(uses);
         let of = of.filter(|of| cost(demand, of.at) > 0).map(|of| of.gate);
         let saved = |gate: &usize| {
             let spot = self.gates.at(*gate);

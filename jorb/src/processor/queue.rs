@@ -435,7 +435,7 @@ impl<W: Workflow> Queue<W> {
         self.commits = 0;
         let room = self.room(now);
         let most = if self.by.len() == 1 {
-            (room - self.able.min(room / 2)).min((self.widest / 2).max(self.window))
+            self.page(now)
         } else if self.kept <= self.wide {
             self.lane_room()
         } else {
@@ -457,8 +457,8 @@ impl<W: Workflow> Queue<W> {
         pages
     }
 
-    /// How many fresh jobs to read.
-    pub(super) fn fresh_page(&self, now: u64) -> usize {
+    /// How many jobs to read of a state that has one line, or of fresh ones.
+    pub(super) fn page(&self, now: u64) -> usize {
         let room = self.room(now);
         (room - self.able.min(room / 2)).min((self.widest / 2).max(self.window))
     }

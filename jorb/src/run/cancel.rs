@@ -2,12 +2,12 @@
 use std::fmt;
 
 use super::{
+    jobs::Jobs,
     redrive::{BATCH, commit},
-    walk::{Filter, Walk},
+    walk::Walk,
 };
 use crate::{
     Error, Run, Shown, State, StateId, Workflow,
-    nearest::no_such_state,
     store::{Batch, Change},
 };
 
@@ -17,8 +17,7 @@ use crate::{
 /// ones too. Those that ended, or were cancelled before, are left as they are.
 #[must_use = "it does nothing before `apply`"]
 pub struct Cancel<'r, W: Workflow> {
-    run: &'r mut Run<W>,
-    filter: Filter<W>,
+    jobs: Jobs<'r, W>,
     dry_run: bool,
 }
 
@@ -45,45 +44,40 @@ impl<W: Workflow> Run<W> {
     /// # }
     /// ```
     pub fn cancel(&mut self) -> Cancel<'_, W> {
-        Cancel { run: self, filter: Filter::all(), dry_run: false }
+        Cancel { jobs: self.jobs(), dry_run: false }
     }
 }
 
 impl<W: Workflow> Cancel<'_, W> {
     /// Only those in this state.
     pub fn in_state<S: State<Workflow = W>>(mut self) -> Self {
-        self.filter.state = StateId::named(S::NAME);
+        self.jobs.filter.state = StateId::named(S::NAME);
         self
     }
 
     /// Only those in the state of this name.
-    pub fn state(mut self, name: &str) -> Result<Self, Error> {
-        self.filter.state = Some(StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?);
-        Ok(self)
+    pub fn state(self, name: &str) -> Result<Self, Error> {
+        Ok(Cancel { jobs: self.jobs.state(name)?, ..self })
     }
 
     /// Only those that stand so.
-    pub fn status(mut self, status: impl Into<Shown>) -> Self {
-        self.filter.status = Some(status.into());
-        self
+    pub fn status(self, status: impl Into<Shown>) -> Self {
+        Cancel { jobs: self.jobs.status(status), ..self }
     }
 
     /// Only those whose newest error contains this text.
-    pub fn error_contains(mut self, text: impl Into<String>) -> Self {
-        self.filter.error = Some(text.into());
-        self
+    pub fn error_contains(self, text: impl Into<String>) -> Self {
+        Cancel { jobs: self.jobs.error_contains(text), ..self }
     }
 
     /// Only this job, by its number or its path.
-    pub fn job(mut self, name: impl fmt::Display) -> Result<Self, Error> {
-        self.filter.job = Some(self.run.find(name)?);
-        Ok(self)
+    pub fn job(self, name: impl fmt::Display) -> Result<Self, Error> {
+        Ok(Cancel { jobs: self.jobs.only(name)?, ..self })
     }
 
     /// No more than so many.
-    pub fn limit(mut self, most: u64) -> Self {
-        self.filter.limit = most;
-        self
+    pub fn limit(self, most: u64) -> Self {
+        Cancel { jobs: self.jobs.limit(most), ..self }
     }
 
     /// Changes nothing: only counts.
@@ -93,7 +87,7 @@ impl<W: Workflow> Cancel<'_, W> {
 
     /// Cancels them, in batches, each of which is durable. Gives how many there were.
     pub fn apply(self) -> Result<u64, Error> {
-        let Cancel { run, filter, dry_run } = self;
+        let Cancel { jobs: Jobs { run, filter, .. }, dry_run } = self;
         run.check_seeded()?;
         run.reopen()?;
         let now = run.header.now();

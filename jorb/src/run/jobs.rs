@@ -1,12 +1,11 @@
 //! Looking for jobs.
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 
 use serde::de::DeserializeOwned;
 
 use super::walk::{Filter, Walk};
 use crate::{
     Error, Job, JobId, JobIn, Run, Shown, State, StateId, Workflow,
-    nearest::no_such_state,
     store::{BoxStore, Failure},
 };
 
@@ -85,9 +84,8 @@ impl<'r, W: Workflow> Jobs<'r, W> {
     }
 
     /// Only those in the state of this name.
-    pub fn state(mut self, name: &str) -> Result<Self, Error> {
-        self.filter.state = Some(StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?);
-        Ok(self)
+    pub fn state(self, name: &str) -> Result<Self, Error> {
+        Ok(Jobs { filter: self.filter.in_state_named(name)?, ..self })
     }
 }
 
@@ -102,6 +100,12 @@ impl<W: Workflow, S> Jobs<'_, W, S> {
     pub fn error_contains(mut self, text: impl Into<String>) -> Self {
         self.filter.error = Some(text.into());
         self
+    }
+
+    /// Only this one, by its number or its path.
+    pub(super) fn only(mut self, name: impl fmt::Display) -> Result<Self, Error> {
+        self.filter.job = Some(self.run.find(name)?);
+        Ok(self)
     }
 
     /// No more than so many.

@@ -147,9 +147,8 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
     }
 
     /// Only this job, by its number or its path, however it stands.
-    pub fn job(mut self, name: impl fmt::Display) -> Result<Self, Error> {
-        self.jobs.filter.job = Some(self.jobs.run.find(name)?);
-        Ok(self)
+    pub fn job(self, name: impl fmt::Display) -> Result<Self, Error> {
+        Ok(Redrive { jobs: self.jobs.only(name)?, ..self })
     }
 
     /// No more than so many.

@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 
 use crate::{
     Error, JobId, Shown, StateId, Status, Timestamp, Workflow,
+    nearest::no_such_state,
     store::{Header, Lane, Record, Store, Turn},
 };
 
@@ -22,6 +23,12 @@ pub(crate) struct Filter<W: Workflow> {
 }
 
 impl<W: Workflow> Filter<W> {
+    /// Only jobs in the state of this name.
+    pub(crate) fn in_state_named(self, name: &str) -> Result<Self, Error> {
+        let state = StateId::named(name).ok_or_else(|| no_such_state::<W>(name))?;
+        Ok(Filter { state: Some(state), ..self })
+    }
+
     pub(crate) fn all() -> Self {
         Filter { state: None, status: None, to_do: false, error: None, job: None, limit: u64::MAX }
     }

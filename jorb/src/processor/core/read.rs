@@ -46,7 +46,7 @@ impl<W: Workflow> Core<W> {
             let state = if inner.ending.is_some() { None } else { inner.loads.pop_front() }?;
             let fresh = (inner.fresh.by_state[state.index()] > 0).then(|| inner.fresh.clone());
             let queue = &mut inner.queues[state.index()];
-            let (pages, most) = (queue.pages(now), queue.fresh_page(now));
+            let (pages, most) = (queue.pages(now), queue.page(now));
             if fresh.is_some() || !pages.is_empty() {
                 inner.reading = Some(state);
                 return Some(Load { state, pages, fresh, most });

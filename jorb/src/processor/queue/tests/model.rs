@@ -253,7 +253,7 @@ impl State {
             page.placed.push((of.line, jobs, all || cut, cut));
         }
         if page.placed.iter().all(|(_, jobs, ..)| jobs.is_empty()) {
-            let most = self.queue.fresh_page(self.nanos());
+            let most = self.queue.page(self.nanos());
             page.fresh = self.fresh.drain(..most.min(self.fresh.len())).collect();
         }
         self.page = Some(page);
