@@ -297,7 +297,7 @@ impl<W: Workflow> Line<W> {
     }
 
     /// Nobody can start: the store may have jobs whose turns are before those in memory.
-    fn is_blind(&self) -> bool {
+    pub(super) fn is_blind(&self) -> bool {
         self.waiting.front().zip(self.horizon).is_some_and(|(job, horizon)| job.turn() > horizon)
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Queue<W: Workflow> {
     lines: Vec<Option<Line<W>>>,
     free: Vec<usize>,
     by: HashMap<Lane, usize>,
+    /// The line of jobs that have neither priority nor key, which nearly all are: it is found without hashes, and never over.
+    plain: Option<usize>,
     /// Those whose heads may start as far as is known, in the order in which they do; and those that are not to be looked
     /// at before a time.
     ready: BTreeSet<(Reverse<i8>, Turn, usize)>,
@@ -87,6 +89,7 @@ impl<W: Workflow> Queue<W> {
             lines: Vec::new(),
             free: Vec::new(),
             by: HashMap::new(),
+            plain: None,
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
             short: VecDeque::new(),
@@ -112,8 +115,8 @@ impl<W: Workflow> Queue<W> {
 
     /// The line of a lane; of a new one, with what its jobs take of.
     pub(super) fn line(&mut self, lane: &Lane, stored: bool, uses: impl FnOnce() -> Uses) -> usize {
-        if let Some(line) = self.by.get(lane) {
-            return *line;
+        if let Some(line) = self.find(lane) {
+            return line;
         }
         let room = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
         let line = Line::new(lane.clone(), uses(), room, stored, self.fresh && lane.priority <= 0);
@@ -123,6 +126,9 @@ impl<W: Workflow> Queue<W> {
         });
         self.lines[at] = Some(line);
         self.by.insert(lane.clone(), at);
+        if *lane == Lane::FIRST {
+            self.plain = Some(at);
+        }
         if stored {
             self.touch(at);
         }
@@ -131,7 +137,7 @@ impl<W: Workflow> Queue<W> {
 
     /// The line of a lane, if there is one.
     pub(super) fn find(&self, lane: &Lane) -> Option<usize> {
-        self.by.get(lane).copied()
+        if *lane == Lane::FIRST { self.plain } else { self.by.get(lane).copied() }
     }
 
     pub(super) fn at(&self, line: usize) -> &Line<W> {
@@ -418,9 +424,10 @@ impl<W: Workflow> Queue<W> {
         if self.flows(now) { self.able } else { 0 }
     }
 
-    /// Nobody can start of whom memory knows.
+    /// Nobody can start of whom memory knows, though there may be who could. A state with one line that is empty just waits for
+    /// those who are on their way.
     pub(super) fn is_blind(&self) -> bool {
-        self.ready.is_empty()
+        self.ready.is_empty() && (self.by.len() > 1 || self.all().any(Line::is_blind))
     }
 
     /// It should have more from the store, and nobody has asked.

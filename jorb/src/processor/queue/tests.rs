@@ -160,3 +160,17 @@ fn nobody_is_overtaken_for_ever() {
     let (low, lowest) = (order.iter().position(|n| *n == 12), order.iter().position(|n| *n == 11));
     assert_eq!((low, lowest), (Some(74), Some(75)));
 }
+
+#[test]
+fn a_state_without_jobs_waits_for_those_who_are_on_their_way() {
+    // Else it would read ahead of them, and they would find no room in the states behind it.
+    let (mut queue, line) = queue(1);
+    assert!(!queue.is_blind());
+    // It has one, of which the store may have an earlier one.
+    let (early, late) = (turn(1, 1), turn(2, 2));
+    assert!(queue.expect(line, early, BYTES, 0) && !queue.expect(line, late, BYTES, 0));
+    arrive(&mut queue, line, early);
+    assert_eq!(pop(&mut queue), Some(early));
+    queue.resume(line, Waiting::read(record(turn(3, 3), false)));
+    assert!(queue.is_blind());
+}
