@@ -4,15 +4,16 @@ use std::sync::Arc;
 use crate::{
     Demand, LimiterSpec, Policy, StateId, Timestamp, Tuning, Workflow,
     limiter::keys,
-    limits::{Bucket, Gate, Shut},
-    store::{Header, Learned, LimiterName},
+    limits::{Bucket, Shut},
+    store::{Header, LimiterName},
 };
 
 use super::summary::{LimiterOverview, Wait};
 
-use self::gates::{Gates, Spot};
+use self::gates::Gates;
 
 mod gates;
+mod saving;
 
 /// All limiters of a run.
 pub(super) struct Permits {
@@ -321,27 +322,6 @@ impl Permits {
         }))
     }
 
-    /// What was taken of a limiter that is tuned: at another rate, it might not be saved, or not be thought to be taken.
-    pub(super) fn taken(&mut self, limiter: &str) -> Vec<(LimiterName, Timestamp)> {
-        let Some(limiter) = self.limiters.iter().position(|known| known.name == limiter) else {
-            return Vec::new();
-        };
-        let due = |spot: &mut Spot| Some((spot.name(), spot.gate.bucket()?.due(0)?));
-        self.gates.of(limiter).filter_map(due).collect()
-    }
-
-    /// The store knows to what all are tuned.
-    pub(super) fn settled(&mut self) {
-        self.gates.settle();
-    }
-
-    /// What is to be saved of a limiter at once, if anything is.
-    pub(super) fn unsaved(&self, gate: usize, now: u64) -> Option<(LimiterName, Timestamp)> {
-        let spot = self.gates.at(gate);
-        let bucket = spot.gate.bucket().filter(|bucket| bucket.is_saved(now))?;
-        Some((spot.name(), bucket.due(0)?))
-    }
-
     /// A step that started then moved on, or was throttled: of keys, if it has one, and else of all.
     pub(super) fn answered(&mut self, uses: &Uses, now: u64, started_at: u64, throttled: bool) {
         let keyed = throttled && self.has_key(uses);
@@ -357,11 +337,6 @@ impl Permits {
         each(uses).any(|of| self.gates.at(of.gate).key.is_some())
     }
 
-    /// What adaptive rates learned.
-    pub(super) fn learned(&self) -> Vec<(LimiterName, Learned)> {
-        self.gates.all().filter_map(|spot| Some((spot.name(), spot.gate.learned()?))).collect()
-    }
-
     /// A service asks for a pause: of a key, if the step has one.
     pub(super) fn pause(&mut self, uses: &Uses, until: u64) {
         let keyed = self.has_key(uses);
@@ -371,51 +346,6 @@ impl Permits {
                 bucket.pause(until);
             }
         }
-    }
-
-    /// Gates that are to be saved before a step starts that took this.
-    pub(super) fn to_save(&self, uses: &Uses, demand: &Demand, now: u64) -> Vec<usize> {
-        let of = each(uses);
-        let of = of.filter(|of| cost(demand, of.at) > 0).map(|of| of.gate);
-        let saved = |gate: &usize| {
-            let spot = self.gates.at(*gate);
-            spot.gate.bucket().is_some_and(|bucket| spot.unsettled || bucket.is_saved(now))
-        };
-        of.filter(saved).collect()
-    }
-
-    /// What is to be saved of them, as if the step started `lead` from now. Until it starts they are shut.
-    pub(super) fn save(&mut self, gates: &[usize], lead: u64) -> Vec<(LimiterName, Timestamp)> {
-        let mut saves = Vec::new();
-        for gate in gates {
-            let spot = self.gates.at_mut(*gate);
-            spot.gate.saving = true;
-            let due = spot.gate.bucket().and_then(|bucket| bucket.due(lead));
-            saves.extend(due.map(|due| (spot.name(), due)));
-        }
-        saves
-    }
-
-    /// Their permits are used so much later than they were taken.
-    pub(super) fn shift(&mut self, gates: &[usize], late: u64) {
-        for gate in gates {
-            let bucket = self.gates.at_mut(*gate).gate.bucket_mut();
-            if let Some(bucket) = bucket {
-                bucket.shift(late);
-            }
-        }
-    }
-
-    /// They are saved.
-    pub(super) fn saved(&mut self, gates: &[usize]) {
-        for gate in gates {
-            self.gates.at_mut(*gate).gate.saving = false;
-        }
-    }
-
-    /// Keys that need not be remembered any more, to be forgotten by the store too.
-    pub(super) fn forgotten(&mut self) -> Vec<(LimiterName, Timestamp)> {
-        self.gates.take_forgotten()
     }
 
     /// For people.
@@ -447,19 +377,6 @@ impl Permits {
         };
         let shared = self.limiters.iter().enumerate().filter(|(_, limiter)| limiter.spec.name != OWN);
         shared.map(overview).collect()
-    }
-
-    /// What is saved at the end is all that there is to know: after a crash, keys that nobody used since then could have been
-    /// used just before it, for as long as their bursts take to come back.
-    pub(super) fn are_known(&self, now: u64) -> bool {
-        let keyed = self.limiters.iter().filter(|limiter| limiter.spec.keyed);
-        let buckets = keyed.filter_map(|limiter| Gate::refill(&limiter.spec, limiter.opened));
-        self.gates.known_since(now).is_none_or(|open| buckets.max().is_none_or(|refill| open >= refill))
-    }
-
-    /// Where all are, to be saved at the end.
-    pub(super) fn due(&self) -> Vec<(LimiterName, Timestamp)> {
-        self.gates.all().filter_map(|spot| Some((spot.name(), spot.gate.bucket()?.due(0)?))).collect()
     }
 }
 
