@@ -23,6 +23,7 @@ mod migrate;
 mod open;
 mod overview;
 mod read;
+mod repeated;
 mod row;
 mod schema;
 mod states;

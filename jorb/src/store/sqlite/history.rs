@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::{
     fail::Fail,
     int,
+    repeated::Repeated,
     row::{millis, natural, optional},
     states::States,
 };
@@ -18,26 +19,27 @@ pub(super) const LINE: &str = "INSERT INTO line VALUES (?1, ?2, ?3, ?4, ?5, ?6, 
 pub(super) const ERROR: &str = "INSERT INTO error VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 pub(super) fn write_line(
-    statement: &mut CachedStatement<'_>,
+    statement: &mut Repeated<'_, 12>,
     conn: &Connection,
     states: &States,
     job: JobId,
     line: &Line,
 ) -> Result<(), Fail> {
-    statement.execute(params![
-        int(line.id),
-        int(job.0),
+    statement.numbers([
+        Some(int(line.id)),
+        Some(int(job.0)),
         line.previous.map(int),
-        int(line.step),
-        line.attempt,
-        states.named(conn, &line.from)?,
-        states.named(conn, &line.to)?,
-        int(line.at.0),
-        millis(line.waited),
-        i64::try_from(line.ran.as_micros()).unwrap_or(i64::MAX),
+        Some(int(line.step)),
+        Some(line.attempt.into()),
+        Some(states.named(conn, &line.from)?),
+        Some(states.named(conn, &line.to)?),
+        Some(int(line.at.0)),
+        Some(millis(line.waited)),
+        Some(i64::try_from(line.ran.as_micros()).unwrap_or(i64::MAX)),
         line.first_child.map(|child| int(child.0)),
-        int(line.children),
+        Some(int(line.children)),
     ])?;
+    statement.execute()?;
     Ok(())
 }
 

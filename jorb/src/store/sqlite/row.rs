@@ -1,20 +1,21 @@
 //! A job as a row.
 use std::{borrow::Cow, time::Duration};
 
-use rusqlite::{CachedStatement, Row, types::ValueRef};
+use rusqlite::{Row, types::ValueRef};
 
-use super::{fail::Fail, int, schema::job_columns, states::States};
+use super::{fail::Fail, int, repeated::Repeated, schema::job_columns, states::States};
 use crate::{Error, JobId, Saved, Snapshot, Status, Timestamp, Unwritable, Workflow, codec, store::Record};
 
+/// The texts are bound last.
 pub(super) const WRITE: &str = concat!(
     "INSERT OR REPLACE INTO job(",
     job_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?19, ?20, ?16, ?17, ?21, ?18)"
 );
 
 /// Writes a row, over the one that is there.
 pub(super) fn write<W: Workflow>(
-    statement: &mut CachedStatement<'_>,
+    statement: &mut Repeated<'_, 18>,
     states: &States,
     record: &Record<W>,
 ) -> Result<(), Fail> {
@@ -22,33 +23,30 @@ pub(super) fn write<W: Workflow>(
     let unwritable = |source| Error::Unwritable { what: format!("job {}", job.id), source };
     let data = data(&job.data).map_err(unwritable)?;
     let context = context::<W>(&job.context).map_err(unwritable)?;
-    let numbers = [
-        int(job.id.0),
-        states.id(job.state),
-        job.status as i64,
-        int(job.step),
-        job.attempt.into(),
-        int(job.errors),
-        int(job.kicked),
-    ];
-    for (i, number) in (1..).zip(numbers) {
-        statement.raw_bind_parameter(i, number)?;
-    }
-    statement.raw_bind_parameter(8, job.parent.map(|(parent, _)| int(parent.0)))?;
-    statement.raw_bind_parameter(9, job.parent.map(|(_, nth)| int(nth)))?;
-    statement.raw_bind_parameter(10, int(job.ready_at.0))?;
-    statement.raw_bind_parameter(11, millis(job.delay))?;
-    statement.raw_bind_parameter(12, int(*seq))?;
-    statement.raw_bind_parameter(13, *placed)?;
-    statement.raw_bind_parameter(14, last_line.map(int))?;
-    statement.raw_bind_parameter(15, last_error.map(int))?;
-    statement.raw_bind_parameter(16, data.as_deref())?;
-    statement.raw_bind_parameter(17, context.as_deref())?;
-    statement.raw_bind_parameter(18, job.began.map(|at| int(at.0)))?;
-    statement.raw_bind_parameter(19, job.priority)?;
-    statement.raw_bind_parameter(20, key.as_deref())?;
-    statement.raw_bind_parameter(21, job.deadline.map(|at| int(at.0)))?;
-    statement.raw_execute()?;
+    statement.numbers([
+        Some(int(job.id.0)),
+        Some(states.id(job.state)),
+        Some(job.status as i64),
+        Some(int(job.step)),
+        Some(job.attempt.into()),
+        Some(int(job.errors)),
+        Some(int(job.kicked)),
+        job.parent.map(|(parent, _)| int(parent.0)),
+        job.parent.map(|(_, nth)| int(nth)),
+        Some(int(job.ready_at.0)),
+        Some(millis(job.delay)),
+        Some(int(*seq)),
+        Some((*placed).into()),
+        last_line.map(int),
+        last_error.map(int),
+        job.began.map(|at| int(at.0)),
+        Some(job.priority.into()),
+        job.deadline.map(|at| int(at.0)),
+    ])?;
+    statement.other(1, data.as_deref())?;
+    statement.other(2, context.as_deref())?;
+    statement.other(3, key.as_deref())?;
+    statement.execute()?;
     Ok(())
 }
 
