@@ -77,6 +77,8 @@ struct Inner<W: Workflow> {
     /// What an operator has changed, and whether that is to be saved.
     tuned: Vec<(LimiterName, Tuning)>,
     tuned_anew: bool,
+    /// How many batches with such changes are on their way to the store.
+    tunings: usize,
     /// What the store has, as of the last commit.
     durable: Header<W>,
     next: Numbers,
@@ -194,6 +196,7 @@ impl<W: Workflow> Core<W> {
             alive: vec![0; states],
             tuned: header.tuned.clone(),
             tuned_anew: false,
+            tunings: 0,
             permits: Permits::new(policies, &header, now),
             learned_at: now,
             next: header.next,

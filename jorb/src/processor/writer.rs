@@ -1,4 +1,5 @@
-//! The one writer: commits all that has queued in one transaction, then reads what the lines ask for.
+//! The one writer: commits all that has queued in one transaction, and reads what the lines ask for. While the store does
+//! one thing, we tell of the one before.
 use std::sync::{Arc, Mutex};
 
 use super::core::{Core, Load, Loaded, LoadedPage, Request, Work};
@@ -7,10 +8,23 @@ use super::listener::{Audience, Event, lock};
 use super::queue::Page;
 use super::slot::Shared;
 use crate::{
-    Error, JobId, Status, Workflow,
+    Error, JobId, StateId, Status, Workflow,
     run::Walk,
     store::{Batch, BoxStore, Fresh, Record, Store},
 };
+
+/// What the store is to do.
+enum Wanted<W: Workflow> {
+    Commit(Box<Work<W>>),
+    Read(Load<W>),
+}
+
+/// What it did, and nobody has heard of yet.
+enum Done<W: Workflow> {
+    Committed(Box<Work<W>>, Vec<JobId>),
+    Read(StateId<W>, Loaded<W>),
+    Failed(Error),
+}
 
 /// Commits and reads until the run ends; gives the store back.
 pub(super) async fn write<W: Workflow>(
@@ -18,56 +32,67 @@ pub(super) async fn write<W: Workflow>(
     mut store: BoxStore<W>,
     audience: Option<Arc<Mutex<Audience>>>,
 ) -> BoxStore<W> {
-    let core = &shared.core;
+    let (core, audience) = (&shared.core, audience.as_deref());
+    let mut done = None;
     loop {
-        let work = core.take_work();
-        let idle = work.is_none();
-        if let Some(work) = work {
-            store = commit(core, store, work, audience.as_deref()).await;
-        }
-        if let Some((request, walk)) = core.take_cancel() {
-            store = cancel(core, store, request, walk, audience.as_deref()).await;
-            continue;
-        }
-        if let Some(load) = core.take_load() {
-            let state = load.state;
-            let (back, result) = on_disk(store, move |store| read(store, &load)).await;
-            store = back;
-            match result {
-                Ok(loaded) => core.loaded(state, loaded),
-                Err(e) => core.fail(e),
+        if core.is_to_cancel() {
+            tell(core, done.take(), audience);
+            if let Some((request, walk)) = core.take_cancel() {
+                store = cancel(core, store, request, walk, audience).await;
             }
-        } else if idle && core.is_over() {
+        } else if let Some(wanted) = next(core, done.as_ref()) {
+            // A store must not wait until all have heard of its last commit.
+            let before = done.take();
+            let doing = on_disk(store, |store| wanted.of(store));
+            let (back, ()) = tokio::join!(doing, async { tell(core, before, audience) });
+            (store, done) = (back.0, Some(back.1));
+        } else if done.is_some() {
+            tell(core, done.take(), audience);
+        } else if core.is_over() {
             return store;
-        } else if idle {
+        } else {
             core.work.notified().await;
         }
     }
 }
 
-/// Makes it durable, and says so.
-async fn commit<W: Workflow>(
-    core: &Core<W>,
-    store: BoxStore<W>,
-    work: Work<W>,
-    audience: Option<&Mutex<Audience>>,
-) -> BoxStore<W> {
-    let (store, result) = on_disk(store, move |store| {
-        let dropped = store.commit(&work.batch)?;
-        Ok((work, dropped))
-    })
-    .await;
-    match result {
-        Ok((work, dropped)) => {
+/// What the store is to do next: by turns, if there are both.
+fn next<W: Workflow>(core: &Core<W>, done: Option<&Done<W>>) -> Option<Wanted<W>> {
+    let read = || core.take_load().map(Wanted::Read);
+    let commit = || core.take_work().map(Box::new).map(Wanted::Commit);
+    match done {
+        Some(Done::Failed(_)) => None,
+        Some(Done::Committed(..)) => read().or_else(commit),
+        // What to read next is known once it is told what was read.
+        Some(Done::Read(..)) => commit(),
+        None => commit().or_else(read),
+    }
+}
+
+impl<W: Workflow> Wanted<W> {
+    fn of(self, store: &mut dyn Store<W>) -> Done<W> {
+        let done = match self {
+            Wanted::Commit(work) => store.commit(&work.batch).map(|dropped| Done::Committed(work, dropped)),
+            Wanted::Read(load) => read(store, &load).map(|loaded| Done::Read(load.state, loaded)),
+        };
+        done.unwrap_or_else(Done::Failed)
+    }
+}
+
+/// Says what the store did.
+fn tell<W: Workflow>(core: &Core<W>, done: Option<Done<W>>, audience: Option<&Mutex<Audience>>) {
+    match done {
+        Some(Done::Committed(work, dropped)) => {
             let events = audience.map(|_| events(&work.batch, &dropped));
-            core.committed(work, &dropped);
+            core.committed(*work, &dropped);
             if let (Some(audience), Some(events)) = (audience, events) {
                 lock(audience).events(&events);
             }
         }
-        Err(e) => core.fail(e),
+        Some(Done::Read(state, loaded)) => core.loaded(state, loaded),
+        Some(Done::Failed(error)) => core.fail(error),
+        None => {}
     }
-    store
 }
 
 /// Cancels jobs page by page. Nothing else is committed meanwhile, so what was read of a job is what is known of it, but for what is
@@ -90,7 +115,9 @@ async fn cancel<W: Workflow>(
             Err(e) => core.fail(e),
             Ok(page) => {
                 if let Some(work) = core.cancel_page(&request, page) {
-                    store = commit(core, store, work, audience).await;
+                    let (back, done) = on_disk(store, |store| Wanted::Commit(Box::new(work)).of(store)).await;
+                    store = back;
+                    tell(core, Some(done), audience);
                 }
             }
         }

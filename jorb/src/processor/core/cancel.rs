@@ -88,6 +88,11 @@ impl<W: Workflow> Core<W> {
         Ok(())
     }
 
+    /// All that goes before the next request is with the store, or has been there.
+    pub(in crate::processor) fn is_to_cancel(&self) -> bool {
+        self.lock().cancels.front().is_some_and(|request| request.behind == 0)
+    }
+
     /// The next request, and a walk over the jobs as the store has them.
     pub(in crate::processor) fn take_cancel(&self) -> Option<(Request<W>, Walk<W>)> {
         let mut inner = self.lock();

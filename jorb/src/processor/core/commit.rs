@@ -70,6 +70,7 @@ impl<W: Workflow> Core<W> {
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
         batch.tuned = inner.take_tuned();
+        inner.tunings += usize::from(batch.tuned.is_some());
         let mut saved = Vec::new();
         batch.limiters.extend(inner.permits.forgotten());
         for (due, sender) in inner.saves.drain(..) {
@@ -97,8 +98,11 @@ impl<W: Workflow> Core<W> {
         let now = self.clock.nanos();
         let mut inner = self.lock();
         let was_full = inner.is_full();
-        if batch.tuned.is_some() && !inner.tuned_anew {
-            inner.permits.settled();
+        if batch.tuned.is_some() {
+            inner.tunings -= 1;
+            if inner.tunings == 0 && !inner.tuned_anew {
+                inner.permits.settled();
+            }
         }
         inner.record(&batch);
         inner.uncommitted -= changes.len();
