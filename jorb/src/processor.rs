@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 mod core;
 mod failure;
 mod handle;
+mod heap;
 mod line;
 mod listener;
 mod panic;

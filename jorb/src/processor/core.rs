@@ -213,7 +213,7 @@ impl<W: Workflow> Core<W> {
             uncommitted: 0,
             uncommitted_bytes: 0,
             executing: 0,
-            running: Running::new(),
+            running: Running::default(),
             cancels: VecDeque::new(),
             ending: None,
             phase: Phase::Open,

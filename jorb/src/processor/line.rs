@@ -17,6 +17,8 @@ pub(super) struct Waiting<W: Workflow> {
     pub(super) since: u64,
     /// What it takes of, once it starts.
     pub(super) uses: Uses,
+    /// In which line it was then.
+    pub(super) line: usize,
 }
 
 /// What is known of the next step of a job, without asking the store.
@@ -59,7 +61,7 @@ impl<W: Workflow> Waiting<W> {
     /// A job that the store gave.
     pub(super) fn read(record: Record<W>) -> Self {
         let at_hand = AtHand::read(&record);
-        Waiting { record: Box::new(record), at_hand, since: 0, uses: None }
+        Waiting { record: Box::new(record), at_hand, since: 0, uses: None, line: 0 }
     }
 
     pub(super) fn turn(&self) -> Turn {
@@ -125,10 +127,10 @@ pub(super) enum Load {
 pub(super) enum Spot {
     /// Nobody waits, or the store must be asked first.
     Out,
-    /// Its head has this turn, and may start as far as is known.
-    Ready(Turn),
-    /// It is not to be looked at before then.
-    Later(u64),
+    /// Its head may start as far as is known.
+    Ready,
+    /// It is not to be looked at before a time.
+    Later,
     /// It is not to be looked at until it is told.
     Blocked,
 }

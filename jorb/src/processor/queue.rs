@@ -1,11 +1,11 @@
 //! All that waits in one state: a line for each priority and key.
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
-};
+use std::collections::{HashSet, VecDeque};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::{
-    line::{FIRST, Line, Load, Spot, Waiting},
+    heap::Heap,
+    line::{Line, Load, Spot, Waiting},
     permits::{Refused, Uses},
 };
 use crate::{
@@ -13,8 +13,10 @@ use crate::{
     store::{Lane, Turn},
 };
 
+use self::levels::{First, Levels};
 pub(super) use self::reading::{FLOWS, Page};
 
+mod levels;
 mod reading;
 
 /// So many jobs that came later may go before one of a lower priority.
@@ -31,8 +33,8 @@ pub(super) struct Queue<W: Workflow> {
     plain: Option<usize>,
     /// Those whose heads may start as far as is known, in the order in which they do; and those that are not to be looked
     /// at before a time.
-    ready: BTreeSet<(Reverse<i8>, Turn, usize)>,
-    later: BTreeSet<(u64, usize)>,
+    ready: Levels,
+    later: Heap<u64>,
     /// Those that should have more from the store.
     short: VecDeque<usize>,
     /// Those of which the store had nothing yet.
@@ -76,8 +78,8 @@ impl<W: Workflow> Queue<W> {
             free: Vec::new(),
             by: HashMap::new(),
             plain: None,
-            ready: BTreeSet::new(),
-            later: BTreeSet::new(),
+            ready: Levels::new(),
+            later: Heap::new(),
             short: VecDeque::new(),
             after_commit: Vec::new(),
             commits: 0,
@@ -151,9 +153,9 @@ impl<W: Workflow> Queue<W> {
         let line = self.lines[at].as_mut().expect("it is there");
         if let Some(head) = line.head() {
             let turn = head.turn();
-            line.spot = Spot::Ready(turn);
+            line.spot = Spot::Ready;
             self.able += line.len();
-            self.ready.insert((Reverse(line.lane.priority), turn, at));
+            self.ready.insert(line.lane.priority, turn, at);
         } else if line.is_over() && line.lane != Lane::FIRST {
             let line = self.lines[at].take().expect("it is there");
             self.by.remove(&line.lane);
@@ -171,13 +173,11 @@ impl<W: Workflow> Queue<W> {
     fn out(&mut self, at: usize) {
         let line = self.lines[at].as_mut().expect("it is there");
         match std::mem::replace(&mut line.spot, Spot::Out) {
-            Spot::Ready(turn) => {
+            Spot::Ready => {
                 self.able -= line.len();
-                self.ready.remove(&(Reverse(line.lane.priority), turn, at));
+                self.ready.remove(line.lane.priority, at);
             }
-            Spot::Later(until) => {
-                self.later.remove(&(until, at));
-            }
+            Spot::Later => self.later.remove(at),
             Spot::Blocked | Spot::Out => {}
         }
     }
@@ -212,8 +212,8 @@ impl<W: Workflow> Queue<W> {
         }
         self.at_mut(at).spot = match until {
             Some(until) => {
-                self.later.insert((until, at));
-                Spot::Later(until)
+                self.later.insert(until, at);
+                Spot::Later
             }
             None => Spot::Blocked,
         };
@@ -233,7 +233,7 @@ impl<W: Workflow> Queue<W> {
 
     /// The line whose head is to start next, if memory knows it.
     pub(super) fn first(&mut self, now: u64) -> Option<usize> {
-        while let Some(&(until, at)) = self.later.first() {
+        while let Some((until, at)) = self.later.first() {
             if until > now {
                 break;
             }
@@ -244,37 +244,24 @@ impl<W: Workflow> Queue<W> {
 
     /// The same, as of when it was last asked.
     pub(super) fn peek(&self) -> Option<usize> {
-        let (Reverse(priority), turn, at) = self.ready.first()?;
-        let impatient = |(of, lower): (i8, usize)| {
-            let line = self.at(lower);
-            let passed = line.overtaken >= PATIENCE && line.head().is_some_and(|job| job.turn() < *turn);
-            (of < *priority && passed).then_some(lower)
-        };
-        self.lower(*priority).find_map(impatient).or(Some(*at))
+        let mut firsts = self.ready.firsts();
+        let first = firsts.next()?;
+        let is_impatient =
+            |lower: &First| lower.turn < first.turn && self.at(lower.line).overtaken >= PATIENCE;
+        Some(firsts.find(is_impatient).unwrap_or(first).line)
     }
 
-    /// The first line of each priority below this one.
-    fn lower(&self, mut priority: i8) -> impl Iterator<Item = (i8, usize)> {
-        std::iter::from_fn(move || {
-            let below = Reverse(priority.checked_sub(1)?);
-            let (Reverse(of), _, at) = self.ready.range((below, FIRST, 0)..).next()?;
-            priority = *of;
-            Some((*of, *at))
-        })
-    }
-
-    /// Takes the head of a line.
+    /// Takes the head of a line, to run it.
     pub(super) fn pop(&mut self, at: usize) -> Option<Waiting<W>> {
         let (priority, uses) = (self.at(at).lane.priority, self.at(at).uses.clone());
         let job = self.with(at, Line::pop)?;
-        let lower: Vec<usize> = self.lower(priority).map(|(_, at)| at).collect();
-        for lower in lower {
-            let line = self.at_mut(lower);
-            if line.head().is_some_and(|head| head.turn() < job.turn()) {
-                line.overtaken += 1;
+        for level in 0..self.ready.levels() {
+            let lower = self.ready.first_of(level).filter(|lower| lower.priority < priority);
+            if let Some(lower) = lower.filter(|lower| lower.turn < job.turn()) {
+                self.at_mut(lower.line).overtaken += 1;
             }
         }
-        Some(Waiting { uses, ..job })
+        Some(Waiting { uses, line: at, ..job })
     }
 
     /// Its slots are to look again at this time. Says whether that is earlier than what the timer knows.
@@ -288,12 +275,8 @@ impl<W: Workflow> Queue<W> {
 
     /// When somebody may start of whom memory knows, if that is a time.
     pub(super) fn outlook(&self) -> Option<u64> {
-        let first = self.ready.first().map(|(Reverse(of), _, at)| (*of, *at));
-        let lower = first
-            .into_iter()
-            .flat_map(|(of, at)| std::iter::once(at).chain(self.lower(of).map(|(_, at)| at)));
-        let ready = lower.map(|at| self.at(at).head().map_or(0, Waiting::starts_at));
-        ready.chain(self.later.first().map(|(until, _)| *until)).min()
+        let ready = self.ready.firsts().map(|first| self.at(first.line).head().map_or(0, Waiting::starts_at));
+        ready.chain(self.later.first().map(|(until, _)| until)).min()
     }
 
     /// Says whether memory will keep a job that is being committed: see [`Line::expect`].
@@ -319,18 +302,15 @@ impl<W: Workflow> Queue<W> {
     }
 
     /// As [`Line::saved`].
-    pub(super) fn saved(&mut self, lane: &Lane, turn: Turn) {
-        if let Some(at) = self.find(lane) {
-            self.at_mut(at).saved(turn);
-            self.look(at);
-        }
+    pub(super) fn saved(&mut self, at: usize, turn: Turn) {
+        self.at_mut(at).saved(turn);
+        self.look(at);
     }
 
-    /// A step of this lane is durable.
-    pub(super) fn settled(&mut self, lane: &Lane) {
-        let Some(at) = self.find(lane) else { return };
+    /// A step of this line is durable.
+    pub(super) fn settled(&mut self, at: usize) {
         let line = self.at_mut(at);
-        line.out = line.out.saturating_sub(1);
+        line.out -= 1;
         if line.is_over() {
             self.touch(at);
         }
@@ -346,7 +326,7 @@ impl<W: Workflow> Queue<W> {
         } else {
             let arrived = self.at_mut(at).arrive(job);
             self.kept += usize::from(arrived);
-            self.able += usize::from(arrived && matches!(self.at(at).spot, Spot::Ready(_)));
+            self.able += usize::from(arrived && self.at(at).spot == Spot::Ready);
         }
         // Delayed jobs are in the store too, and can be forgotten here.
         if self.lines[at].as_ref().is_some_and(|line| line.len() > wide) {
@@ -386,7 +366,7 @@ impl<W: Workflow> Queue<W> {
     /// What it counts is so.
     #[cfg(test)]
     fn check(&self) {
-        let able: usize = self.ready.iter().map(|(.., at)| self.at(*at).len()).sum();
+        let able: usize = self.ready.lines().map(|at| self.at(at).len()).sum();
         assert_eq!(able, self.able);
         let kept: usize = self.all().map(Line::kept).sum();
         assert_eq!(kept, self.kept);
@@ -399,7 +379,7 @@ impl<W: Workflow> Queue<W> {
         let at = self.lines.iter().position(holds)?;
         let uses = self.at(at).uses.clone();
         let job = self.with(at, |line| line.take_if(&wanted));
-        job.map(|job| Waiting { uses, ..job })
+        job.map(|job| Waiting { uses, line: at, ..job })
     }
 
     /// Takes out those of these jobs that are in memory, wherever they stand.

@@ -151,7 +151,7 @@ enum Gave<W: Workflow> {
 impl<W: Workflow> Bench<'_, W> {
     async fn step(&mut self, job: Waiting<W>, started: u64, suspect: Option<Suspect<W>>) -> Done<W> {
         let core = &self.shared.core;
-        let Waiting { mut record, at_hand: AtHand { values: known, demand }, uses, .. } = job;
+        let Waiting { mut record, at_hand: AtHand { values: known, demand }, uses, line, .. } = job;
         let before = record.standing();
         let since = before.turn.ready_at.0.saturating_mul(1_000_000);
         let waited = Duration::from_nanos(started.saturating_sub(since));
@@ -216,6 +216,7 @@ impl<W: Workflow> Bench<'_, W> {
             ran,
             ended,
             uses,
+            line,
         }
     }
 

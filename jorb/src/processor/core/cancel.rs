@@ -1,6 +1,6 @@
 //! Cancelling jobs, wherever they are: in a slot, in a line, on their way to the store, or only there.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{
@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use foldhash::HashMap;
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,9 +19,9 @@ use super::{
     finish::size,
 };
 use crate::{
-    JobId, Shown, StateId, Status, Timestamp, Workflow,
+    JobId, Shown, StateId, Timestamp, Workflow,
     run::{Filter, Walk},
-    store::{Batch, Change, Lane, Record},
+    store::{Batch, Change, Record},
 };
 
 /// Which jobs somebody wants to be cancelled.
@@ -147,8 +148,7 @@ impl<W: Workflow> Core<W> {
             inner.queues[state].uncommitted += 1;
             inner.uncommitted += 1;
             inner.uncommitted_bytes += bytes;
-            cancelled
-                .push((change, Followers { then: Then::Away, children: Vec::new(), bytes, of_step: false }));
+            cancelled.push((change, Followers { then: Then::Away, children: Vec::new(), bytes, left: None }));
         }
         if cancelled.is_empty() {
             return None;
@@ -200,8 +200,8 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     /// A step ended whose job was cancelled: nothing of it will be durable.
-    pub(super) fn let_go(&mut self, state: StateId<W>, lane: &Lane, now: u64) {
-        self.queues[state.index()].settled(lane);
+    pub(super) fn let_go(&mut self, state: StateId<W>, line: usize, now: u64) {
+        self.queues[state.index()].settled(line);
         self.tidy(state.index(), now);
     }
 
@@ -237,13 +237,7 @@ impl<W: Workflow> Inner<W> {
         (self.changes, self.followers) = stay.into_iter().unzip();
         for (change, followers) in &mut taken {
             let record = (*change.now).clone();
-            if record.job.status == Status::Ready {
-                let here = matches!(std::mem::replace(&mut followers.then, Then::Away), Then::Here(_));
-                let queue = &mut self.queues[record.job.state.index()];
-                if let Some(line) = queue.find(&record.lane()) {
-                    queue.cancel(line, here, record.turn());
-                }
-            }
+            self.does_not_arrive(&record, &std::mem::replace(&mut followers.then, Then::Away));
             let seq = record.seq;
             change.now = Change::cancelling(record, now, seq).now;
         }

@@ -37,16 +37,18 @@ pub(super) struct Followers<W: Workflow> {
     pub(super) children: Vec<Then<W>>,
     /// How many bytes the change takes until then.
     pub(super) bytes: usize,
-    /// It is what a step left.
-    pub(super) of_step: bool,
+    /// In which line the job was, if it is what a step left.
+    pub(super) left: Option<usize>,
 }
 
 /// Where a job waits once it is durable.
 pub(super) enum Then<W: Workflow> {
-    /// In the store, or nowhere.
+    /// Nowhere.
     Away,
-    /// In memory.
-    Here(AtHand<W>),
+    /// In this line, of which only the store has it.
+    Stored(usize),
+    /// In this line, in memory.
+    Here(usize, AtHand<W>),
 }
 
 impl<W: Workflow> Core<W> {
@@ -110,21 +112,16 @@ impl<W: Workflow> Core<W> {
             inner.count(&change, &dropped);
             let queue = &mut inner.queues[change.before.state.index()];
             queue.uncommitted -= 1;
-            if followers.of_step {
-                queue.settled(&change.before.lane);
+            if let Some(line) = followers.left {
+                queue.settled(line);
             }
             inner.uncommitted_bytes -= followers.bytes;
             inner.arrive(change.now, followers.then, now, &mut woken);
             for (new, then) in change.kicks.into_iter().zip(followers.children) {
-                let record = new.record;
-                if !dropped.contains(&record.job.id) {
-                    inner.arrive(Box::new(record), then, now, &mut woken);
-                } else if record.job.status == Status::Ready {
-                    let here = matches!(then, Then::Here(_));
-                    let queue = &mut inner.queues[record.job.state.index()];
-                    if let Some(line) = queue.find(&record.lane()) {
-                        queue.cancel(line, here, record.turn());
-                    }
+                if dropped.contains(&new.record.job.id) {
+                    inner.does_not_arrive(&new.record, &then);
+                } else {
+                    inner.arrive(Box::new(new.record), then, now, &mut woken);
                 }
             }
         }
@@ -169,15 +166,21 @@ impl<W: Workflow> Inner<W> {
     fn arrive(&mut self, record: Box<Record<W>>, then: Then<W>, now: u64, woken: &mut [bool]) {
         let state = record.job.state.index();
         match then {
-            Then::Here(at_hand) => {
+            Then::Here(line, at_hand) => {
                 woken[state] = true;
-                let lane = record.lane();
-                let line = self.queues[state].find(&lane).expect("a line that expects a job is kept");
-                self.queues[state].arrive(line, Waiting { record, at_hand, since: now, uses: None });
+                self.queues[state].arrive(line, Waiting { record, at_hand, since: now, uses: None, line });
             }
-            Then::Away if record.job.status == Status::Ready => {
-                self.queues[state].saved(&record.lane(), record.turn());
-            }
+            Then::Stored(line) => self.queues[state].saved(line, record.turn()),
+            Then::Away => {}
+        }
+    }
+
+    /// A job will not wait after all where [`Inner::follower`] said.
+    pub(super) fn does_not_arrive(&mut self, record: &Record<W>, then: &Then<W>) {
+        let queue = &mut self.queues[record.job.state.index()];
+        match *then {
+            Then::Here(line, _) => queue.cancel(line, true, record.turn()),
+            Then::Stored(line) => queue.cancel(line, false, record.turn()),
             Then::Away => {}
         }
     }

@@ -39,11 +39,13 @@ pub(in crate::processor) struct Done<W: Workflow> {
     /// When, in nanoseconds.
     pub(in crate::processor) ended: u64,
     pub(in crate::processor) uses: Uses,
+    /// In which line it was.
+    pub(in crate::processor) line: usize,
 }
 
 impl<W: Workflow> Done<W> {
     /// Of a job that was not started before its deadline.
-    pub(super) fn expired(Waiting { mut record, at_hand, uses, .. }: Waiting<W>, now: u64) -> Self {
+    pub(super) fn expired(Waiting { mut record, at_hand, uses, line, .. }: Waiting<W>, now: u64) -> Self {
         let before = record.standing();
         let Reduced { job, effects, action, .. } =
             cancelled(record.job.take(), true, Timestamp(now / 1_000_000));
@@ -62,6 +64,7 @@ impl<W: Workflow> Done<W> {
             ran: Duration::ZERO,
             ended: now,
             uses,
+            line,
         }
     }
 }
@@ -81,7 +84,7 @@ impl<W: Workflow> Inner<W> {
         self.give_back(&done, core);
         let cancelled = matches!(self.running.remove(&done.record.job.id), Some(Step::Cancelled { .. }));
         if cancelled {
-            self.let_go(done.before.state, &done.before.lane, done.ended);
+            self.let_go(done.before.state, done.line, done.ended);
         }
         if cancelled || done.action == Action::Stay || self.failure.is_some() {
             self.settle(core);
@@ -112,6 +115,7 @@ impl<W: Workflow> Inner<W> {
             ran,
             ended,
             uses,
+            line: left,
             ..
         } = done;
         record.seq = take(&mut self.next.seq);
@@ -162,7 +166,7 @@ impl<W: Workflow> Inner<W> {
         };
         self.queues[before.state.index()].uncommitted += 1;
         self.changes.push(Change { before, now: record, line, error, kicks });
-        self.followers.push(Followers { then, children, bytes, of_step: true });
+        self.followers.push(Followers { then, children, bytes, left: Some(left) });
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
     }
@@ -214,11 +218,11 @@ impl<W: Workflow> Inner<W> {
             // Whoever stands before it may never start.
             queue.keep(line);
             record.placed = false;
-            return Then::Here(at_hand);
+            return Then::Here(line, at_hand);
         }
         let here = queue.expect(line, turn, size(&record.job), now);
         record.placed = !here || nanos(record.job.ready_at) > now;
-        if here { Then::Here(at_hand) } else { Then::Away }
+        if here { Then::Here(line, at_hand) } else { Then::Stored(line) }
     }
 
     fn child(

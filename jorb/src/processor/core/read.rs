@@ -117,7 +117,7 @@ impl<W: Workflow> Inner<W> {
         let job = Waiting { since: now, ..job };
         if let Some(Waiting { mut record, .. }) = self.queues[state.index()].admit(line, job, now) {
             record.placed = true;
-            self.place(before, record, Then::Away);
+            self.place(before, record, Then::Stored(line));
         }
     }
 
@@ -155,7 +155,7 @@ impl<W: Workflow> Inner<W> {
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
         self.changes.push(Change { before, now, line: None, error: None, kicks: Vec::new() });
-        self.followers.push(Followers { then, children: Vec::new(), bytes, of_step: false });
+        self.followers.push(Followers { then, children: Vec::new(), bytes, left: None });
     }
 
     /// Asks the store for more of a state that is short.

@@ -141,7 +141,7 @@ impl<W: Workflow> Core<W> {
         let now = self.clock.nanos();
         inner.permits.give_back(&job.uses, now);
         if cancelled {
-            inner.let_go(state, &job.record.lane(), now);
+            inner.let_go(state, job.line, now);
         }
         inner.permits_changed(state, &job.uses, self);
         inner.step_is_over(false, self);

@@ -1,13 +1,13 @@
 //! The gates of limiters: one each, or one for each key.
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::Who;
 use crate::{
     LimiterSpec, Timestamp, Tuning, Workflow,
     limits::{Bucket, Gate},
+    processor::heap::Heap,
     store::{Header, Learned, LimiterName, key_name, named_key},
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Gates {
     /// By limiter and key.
     by: HashMap<(usize, Option<Arc<str>>), usize>,
     /// Of keys that nobody uses, when they may be forgotten.
-    idle: BTreeSet<(u64, usize)>,
+    idle: Heap<u64>,
     /// Those that were.
     forgotten: Vec<LimiterName>,
     /// How the run before left them.
@@ -44,8 +44,8 @@ pub(super) struct Spot {
     pub(super) unsettled: bool,
     /// Lanes that take of it.
     lanes: usize,
-    /// Where it stands among the idle ones.
-    idle: Option<u64>,
+    /// It stands among the idle ones.
+    idle: bool,
 }
 
 impl Spot {
@@ -73,7 +73,7 @@ impl Gates {
             spots: Vec::new(),
             free: Vec::new(),
             by: HashMap::new(),
-            idle: BTreeSet::new(),
+            idle: Heap::new(),
             forgotten: header
                 .limiters
                 .iter()
@@ -133,7 +133,7 @@ impl Gates {
             }
             let of = name.clone();
             let spot =
-                Spot { limiter, key, of, gate, blocked: Vec::new(), unsettled: false, lanes: 0, idle: None };
+                Spot { limiter, key, of, gate, blocked: Vec::new(), unsettled: false, lanes: 0, idle: false };
             let free = self.free.pop().unwrap_or_else(|| {
                 self.spots.push(None);
                 self.spots.len() - 1
@@ -143,8 +143,8 @@ impl Gates {
         });
         let spot = self.spots[gate].as_mut().expect("it is there");
         spot.lanes += 1;
-        if let Some(idle) = spot.idle.take() {
-            self.idle.remove(&(idle, gate));
+        if std::mem::take(&mut spot.idle) {
+            self.idle.remove(gate);
         }
         gate
     }
@@ -165,15 +165,15 @@ impl Gates {
     /// A key that nobody uses may be forgotten once all that was taken has come back.
     fn rest(&mut self, gate: usize, now: u64) {
         let spot = self.spots[gate].as_mut().expect("it is there");
-        if spot.key.is_none() || spot.lanes > 0 || spot.gate.in_use() > 0 || spot.idle.is_some() {
+        if spot.key.is_none() || spot.lanes > 0 || spot.gate.in_use() > 0 || spot.idle {
             return;
         }
         let at = spot.memory();
         if at <= now {
             return self.remove(gate);
         }
-        spot.idle = Some(at);
-        self.idle.insert((at, gate));
+        spot.idle = true;
+        self.idle.insert(at, gate);
     }
 
     fn remove(&mut self, gate: usize) {
@@ -188,16 +188,15 @@ impl Gates {
 
     /// Forgets keys whose time has come.
     pub(super) fn forget(&mut self, now: u64) {
-        while let Some(&(at, gate)) = self.idle.first() {
+        while let Some((at, gate)) = self.idle.first() {
             if at > now {
                 return;
             }
-            self.idle.remove(&(at, gate));
+            self.idle.remove(gate);
             // It may have been tuned since then.
             let later = self.at(gate).memory();
             if later > now {
-                self.at_mut(gate).idle = Some(later);
-                self.idle.insert((later, gate));
+                self.idle.insert(later, gate);
                 continue;
             }
             self.remove(gate);

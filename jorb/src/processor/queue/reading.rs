@@ -29,7 +29,7 @@ impl<W: Workflow> Queue<W> {
     pub(super) fn look(&mut self, at: usize) {
         let (room, fresh) = (self.lane_room(), self.fresh && self.at(at).lane.priority <= 0);
         let line = self.at_mut(at);
-        if matches!(line.spot, Spot::Ready(_) | Spot::Out) && line.is_short(room, fresh) {
+        if matches!(line.spot, Spot::Ready | Spot::Out) && line.is_short(room, fresh) {
             line.load = Load::Asked;
             if !std::mem::replace(&mut line.asks, true) {
                 self.short.push_back(at);
@@ -152,8 +152,9 @@ impl<W: Workflow> Queue<W> {
 
     /// Its jobs do not wait for long.
     fn flows(&self, now: u64) -> bool {
-        let first = self.ready.first().map(|(_, _, at)| at).or(self.later.first().map(|(_, at)| at));
-        let head = first.and_then(|at| self.at(*at).head());
+        let ready = self.ready.firsts().next().map(|first| first.line);
+        let first = ready.or_else(|| self.later.first().map(|(_, at)| at));
+        let head = first.and_then(|at| self.at(at).head());
         head.is_none_or(|job| now.saturating_sub(job.since) < FLOWS)
     }
 
@@ -165,6 +166,6 @@ impl<W: Workflow> Queue<W> {
     /// Nobody can start of whom memory knows, though there may be who could. A state with one line that is empty just waits for
     /// those who are on their way.
     pub(in crate::processor) fn is_blind(&self) -> bool {
-        self.ready.is_empty() && (self.by.len() > 1 || self.all().any(Line::is_blind))
+        self.ready.firsts().next().is_none() && (self.by.len() > 1 || self.all().any(Line::is_blind))
     }
 }

@@ -126,6 +126,11 @@ impl State {
         Lane { priority: 0, key: (self.keys > 1).then(|| (turn.seq % self.keys).to_string().into()) }
     }
 
+    /// Of a line that is kept.
+    fn known(&self, turn: Turn) -> usize {
+        self.queue.find(&self.lane(turn)).expect("its line is not over")
+    }
+
     fn line(&mut self, turn: Turn, stored: bool) -> usize {
         let lane = self.lane(turn);
         self.queue.line(&lane, stored, || None)
@@ -179,17 +184,17 @@ impl State {
                         let job = self.waiting(turn, placed);
                         self.queue.arrive(line, job);
                     } else {
-                        self.queue.saved(&self.lane(turn), turn);
+                        self.queue.saved(self.known(turn), turn);
                     }
                 }
                 Pending::PutBack(turn) => {
                     self.stored.insert(turn, true);
-                    self.queue.saved(&self.lane(turn), turn);
+                    self.queue.saved(self.known(turn), turn);
                 }
                 Pending::Leaves(turn) => {
                     self.stored.remove(&turn);
                     self.left.remove(&turn);
-                    self.queue.settled(&self.lane(turn));
+                    self.queue.settled(self.known(turn));
                 }
             }
         }
@@ -296,7 +301,7 @@ impl State {
         if let Some(turn) = turn {
             self.running.remove(&turn);
             if !self.stored.contains_key(&turn) {
-                return self.queue.settled(&self.lane(turn)); // it was cancelled meanwhile
+                return self.queue.settled(self.known(turn)); // it was cancelled meanwhile
             }
             self.left.insert(turn);
             self.pending.push_back(Pending::Leaves(turn));
