@@ -39,8 +39,12 @@ impl<W: Workflow> Queue<W> {
 
     /// It should have more from the store, and nobody has asked.
     pub(in crate::processor) fn is_short(&self, now: u64) -> bool {
-        let few = self.able <= self.room(now) / 2 || self.commits >= UNHEARD && !self.short.is_empty();
-        few && !self.asked && (!self.short.is_empty() || self.fresh)
+        let more = !self.short.is_empty();
+        if self.asked || !more && !self.fresh {
+            return false;
+        }
+        let few = || self.able <= self.wide / 2 && self.able <= self.room(now) / 2;
+        more && self.commits >= UNHEARD || few()
     }
 
     /// What to read next of lanes; fresh jobs, if of none.
