@@ -176,46 +176,50 @@ impl Gate {
 
 /// Lets steps start no faster than a rate.
 pub(crate) struct Bucket {
-    /// When the next start is due if none is left over; nothing before the first one.
-    due: Option<u64>,
+    /// When the next start is due if none is left over, by what was taken; nothing before the first one.
+    taken: Option<u64>,
     interval: u64,
     burst: u32,
-    /// Where a pause puts `due` at least.
-    paused: u64,
+    /// The same by the last pause.
+    paused: Option<u64>,
 }
 
 impl Bucket {
     pub(crate) fn new(rate: Rate, burst: Option<u32>) -> Self {
         let interval = u64::try_from(rate.interval().as_nanos()).unwrap_or(u64::MAX);
         let burst = burst.unwrap_or_else(|| default_burst(rate)).max(1);
-        Bucket { due: None, interval, burst, paused: 0 }
+        Bucket { taken: None, interval, burst, paused: None }
     }
 
     /// Says when a step of this cost may start, if not now. One that costs more than the burst may when nothing is
     /// taken; the others wait until it is paid off.
     pub(crate) fn holds(&self, now: u64, cost: u32) -> Result<(), u64> {
         // What costs nothing waits for pauses alone.
-        let due = if cost > 0 { self.due.unwrap_or(0) } else { self.paused };
+        let due = if cost > 0 { self.next(0) } else { self.paused };
         let left = self.burst - cost.clamp(1, self.burst);
-        let from = due.saturating_sub(self.worth(left));
+        let from = due.unwrap_or(0).saturating_sub(self.worth(left));
         if from <= now { Ok(()) } else { Err(from) }
     }
 
     /// A step starts that may.
     pub(crate) fn take(&mut self, now: u64, cost: u32) {
         if cost > 0 {
-            self.due = Some(self.due.unwrap_or(0).max(now).saturating_add(self.worth(cost)));
+            self.taken = Some(self.next(0).unwrap_or(0).max(now).saturating_add(self.worth(cost)));
         }
     }
 
     /// A step took `actual`, and not `cost`.
     fn settle(&mut self, now: u64, cost: u32, actual: u32) {
-        let due = self.due.unwrap_or(0);
-        self.due = Some(if actual >= cost {
-            due.max(now).saturating_add(self.worth(actual - cost))
+        self.taken = Some(if actual >= cost {
+            self.next(0).unwrap_or(0).max(now).saturating_add(self.worth(actual - cost))
         } else {
-            due.saturating_sub(self.worth(cost - actual)).max(self.paused)
+            self.taken.unwrap_or(0).saturating_sub(self.worth(cost - actual))
         });
+    }
+
+    /// When the next start is due if none is left over, and the last permit is used `late` later than it was taken.
+    fn next(&self, late: u64) -> Option<u64> {
+        self.taken.map(|taken| taken.saturating_add(late)).max(self.paused)
     }
 
     /// The time in which so much comes back.
@@ -225,8 +229,7 @@ impl Bucket {
 
     /// No start before `until`, and then at the rate.
     pub(crate) fn pause(&mut self, until: u64) {
-        self.paused = self.paused.max(until.saturating_add(self.worth(self.burst - 1)));
-        self.due = Some(self.due.unwrap_or(0).max(self.paused));
+        self.paused = self.paused.max(Some(until.saturating_add(self.worth(self.burst - 1))));
     }
 
     /// Another rate from now on. What is taken stays taken: it comes back at the new rate.
@@ -234,16 +237,17 @@ impl Bucket {
         if (interval, burst) == (self.interval, self.burst) {
             return;
         }
-        let until = self.paused.saturating_sub(self.worth(self.burst - 1));
-        let from = now.max(until);
-        if let Some(due) = self.due.filter(|due| *due > from) {
+        let due = self.next(0);
+        let until = self.paused.take().map(|paused| paused.saturating_sub(self.worth(self.burst - 1)));
+        let until = until.filter(|until| *until > now);
+        let from = until.unwrap_or(now);
+        if let Some(due) = due.filter(|due| *due > from) {
             let taken = u128::from(due - from) * u128::from(interval) / u128::from(self.interval.max(1));
-            self.due = Some(from.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX)));
+            self.taken = Some(from.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX)));
         }
         self.interval = interval.max(1);
         self.burst = burst.max(1);
-        self.paused = 0;
-        if until > now {
+        if let Some(until) = until {
             self.pause(until);
         }
     }
@@ -270,18 +274,18 @@ impl Bucket {
 
     /// More is taken than there is after a crash, when all is taken.
     fn owes(&self, now: u64) -> bool {
-        self.due.is_some_and(|due| due > now.saturating_add(self.worth(self.burst)))
+        self.next(0).is_some_and(|due| due > now.saturating_add(self.worth(self.burst)))
     }
 
     /// The last permit was used so much later than it was taken.
     pub(crate) fn shift(&mut self, late: u64) {
-        self.due = self.due.map(|due| due.saturating_add(late));
+        self.taken = self.taken.map(|due| due.saturating_add(late));
     }
 
     /// What is saved: when the next start is due if none is left over, and the last permit is used `late` later than it
     /// was taken. Rounded up.
     pub(crate) fn due(&self, late: u64) -> Option<Timestamp> {
-        self.due.map(|due| Timestamp(due.saturating_add(late).div_ceil(1_000_000)))
+        self.next(late).map(|due| Timestamp(due.div_ceil(1_000_000)))
     }
 
     /// What was saved last, by a run that ended cleanly or not. Its time never goes back, so what was saved cannot be
@@ -292,8 +296,7 @@ impl Bucket {
         }
         if let Some(due) = due {
             // It may be that of a pause.
-            self.paused = self.paused.max(due.0.saturating_mul(1_000_000));
-            self.due = Some(self.due.unwrap_or(0).max(self.paused));
+            self.paused = self.paused.max(Some(due.0.saturating_mul(1_000_000)));
         }
     }
 }

@@ -47,6 +47,26 @@ fn starts_follow_the_rate_and_a_burst_catches_up() {
 }
 
 #[test]
+fn another_rate_forgets_nothing_of_a_pause_that_has_just_ended() {
+    let mut limiter = Bucket::new(Rate::literal("10/s"), Some(2));
+    limiter.restore(Some(Timestamp((START + 90 * MS) / MS)), true, START);
+    limiter.set_rate(1_000 * MS, 2, START);
+    // Of two permits, nine tenths of one are taken.
+    assert_eq!(starts(&mut limiter, START, 3), [0, 900, 1_900]);
+}
+
+#[test]
+fn a_permit_that_is_used_late_puts_off_no_pause() {
+    let mut limiter = Bucket::new(Rate::literal("10/s"), None);
+    assert_eq!(take(&mut limiter, START, 1), Ok(()));
+    limiter.pause(START + 400 * MS);
+    limiter.shift(250 * MS);
+    assert_eq!(limiter.holds(START, 1), Err(START + 400 * MS), "which is after the permit's 350");
+    limiter.shift(250 * MS);
+    assert_eq!(limiter.holds(START, 1), Err(START + 600 * MS), "which the permit is after");
+}
+
+#[test]
 fn another_rate_forgets_no_permit_and_no_pause() {
     let half_second = 500 * MS;
     let mut limiter = Bucket::new(Rate::literal("10/s"), Some(3));

@@ -16,10 +16,9 @@ use crate::walk::{STATES, Walk};
 
 /// So long, jobs that have just come to memory may hold back those that were seeded and never ran.
 const FLOWS: Duration = Duration::from_millis(100);
-/// A pause that comes while a permit is being saved is longer by the time that this takes.
-const LATE: Duration = Duration::from_secs(2);
-/// A slow permit is saved as if its step started so much later, and a crash makes that so.
-const LEAD: Duration = Duration::from_millis(20);
+/// A slow permit is saved as if its step started so much later, and a crash makes that so. A disk that is slow makes it
+/// more.
+const LEAD: Duration = Duration::from_secs(10);
 /// Timers count milliseconds, and what is saved of a limiter is rounded up to one.
 const TICKS: Duration = Duration::from_millis(2);
 
@@ -67,16 +66,13 @@ impl Account {
     /// The next permit is there at last when this has passed.
     fn limited_until(&self, state: &'static str, interval: Duration) -> Timestamp {
         let clock = self.clock.expect("a process has opened the run");
-        let last = self
-            .starts
-            .get(state)
-            .and_then(|starts| starts.last())
-            .copied()
-            .max(self.opened)
-            .max(self.unused);
-        let since = last.map_or(Duration::MAX, |last| last.elapsed());
+        let last = self.starts.get(state).and_then(|starts| starts.last()).copied().max(self.unused);
+        let left = |from: Option<Instant>, most: Duration| {
+            from.map_or(Duration::ZERO, |from| most.saturating_sub(from.elapsed()))
+        };
+        let left = left(last, interval + TICKS).max(left(self.opened, interval + LEAD));
         let paused = self.pauses.get(state).copied().unwrap_or_default();
-        (clock.now() + (interval + LEAD + TICKS).saturating_sub(since)).max(paused + LATE)
+        (clock.now() + left).max(paused + TICKS)
     }
 
     /// The process is still about to open the run: its limiters begin no earlier.

@@ -11,14 +11,17 @@ use crate::{
     },
 };
 
-/// Saving a limiter takes less than this, nearly always: 20 ms.
+/// Saving a limiter takes less than this, nearly always: 20 ms. Where it does not, it is given twice as long as it took, ..
 const LEAD: u64 = 20_000_000;
+/// .. but no longer than this, for a crash makes others wait for so long: 10 s.
+const LONGEST_LEAD: u64 = 10_000_000_000;
 
 /// A permit of slow limiters, which counts once it is saved.
 pub(in crate::processor) struct Permit {
     pub(in crate::processor) saved: oneshot::Receiver<()>,
-    /// When it was taken.
+    /// When it was taken, and by how much later it is saved to be used.
     at: u64,
+    lead: u64,
     of: Vec<usize>,
     uses: Uses,
 }
@@ -84,7 +87,7 @@ impl<W: Workflow> Core<W> {
             }
         }
         let of = inner.permits.to_save(&job.uses, &job.at_hand.demand, now);
-        let permit = (!of.is_empty()).then(|| self.save(inner, of, job.uses.clone()));
+        let permit = (!of.is_empty()).then(|| self.save(inner, of, job.uses.clone(), LEAD));
         let suspect = inner.suspects.starts(&job);
         Pull::Run(job, now, permit, suspect)
     }
@@ -93,25 +96,25 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn starts(
         &self,
         state: StateId<W>,
-        Permit { at, of, uses, .. }: Permit,
+        Permit { at, lead, of, uses, .. }: Permit,
     ) -> Option<Permit> {
         let mut inner = self.lock();
         let late = self.clock.nanos().saturating_sub(at);
         inner.permits.shift(&of, late);
-        if late > LEAD {
-            return Some(self.save(&mut inner, of, uses));
+        if late > lead {
+            return Some(self.save(&mut inner, of, uses, (2 * late).min(LONGEST_LEAD)));
         }
         self.saved(&mut inner, state, &of, &uses);
         None
     }
 
     /// Saves slow limiters as if their last permit was used a little later, which it will be.
-    fn save(&self, inner: &mut Inner<W>, of: Vec<usize>, uses: Uses) -> Permit {
-        let due = inner.permits.save(&of, LEAD);
+    fn save(&self, inner: &mut Inner<W>, of: Vec<usize>, uses: Uses, lead: u64) -> Permit {
+        let due = inner.permits.save(&of, lead);
         let (saved, wait) = oneshot::channel();
         inner.saves.push((due, Some(saved)));
         self.work.notify_one();
-        Permit { saved: wait, at: self.clock.nanos(), of, uses }
+        Permit { saved: wait, at: self.clock.nanos(), lead, of, uses }
     }
 
     /// Others may take of these limiters again.

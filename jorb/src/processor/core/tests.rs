@@ -52,3 +52,18 @@ async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     advance(Duration::from_millis(100)).await;
     assert!(matches!(core.next(state, None), Pull::Run(..)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_always_slow_only_delays_a_start() {
+    let state = StateId::at(0);
+    let policy = Policy::DEFAULT.rate(Rate::literal("10/s"));
+    let clock = Clock::starting_at(Timestamp(1_000));
+    let core = Core::new(header(1, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
+    core.resume(vec![Waiting::read(record(turn(1, 1), false))], Vec::new());
+
+    let Pull::Run(_, _, Some(permit), None) = core.next(state, None) else { panic!("it starts") };
+    advance(Duration::from_millis(150)).await;
+    let permit = core.starts(state, permit).expect("it was saved as of 20 ms after it was taken");
+    advance(Duration::from_millis(150)).await;
+    assert!(core.starts(state, permit).is_none(), "a disk that was slow once is given more time");
+}
