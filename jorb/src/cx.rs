@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{JobId, Limiter, Workflow};
+use crate::{Children, JobId, Join, Limiter, Workflow};
 
 /// The context of one step. Three public fields, so that borrows of them are disjoint.
 pub struct Cx<W: Workflow> {
@@ -28,6 +28,7 @@ pub(crate) struct At {
     pub(crate) parent: Option<JobId>,
     pub(crate) step: u64,
     pub(crate) attempt: u32,
+    pub(crate) children: Option<Arc<Join>>,
     pub(crate) cancelled: Arc<Cancelled>,
     pub(crate) settled: Settled,
 }
@@ -45,10 +46,39 @@ impl<W: Workflow> Cx<W> {
             parent: None,
             step: 0,
             attempt: 1,
+            children: None,
             cancelled: Arc::default(),
             settled: None,
         };
         Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
+    }
+
+    /// The same after it had waited for these children, for unit tests.
+    ///
+    /// ```
+    /// # use jorb::prelude::*;
+    /// # #[workflow] #[derive(Debug, Clone)] enum Book {
+    /// #     #[state(initial, next(Bound))] Bind,
+    /// #     #[state(terminal)] Bound,
+    /// # }
+    /// # #[state] async fn bind(_: book::Bind) -> Outcome<book::Bind> { Ok(Next::to(book::Bound)) }
+    /// use jorb::Children;
+    ///
+    /// let cx = Cx::<Book>::test((), (), ()).with_children(Children::none().with_ended::<book::Bound>(2));
+    /// assert_eq!(cx.children().ended_in::<book::Bound>(), 2);
+    /// ```
+    #[must_use]
+    pub fn with_children(mut self, children: Children<W>) -> Self {
+        self.at.children = Some(children.into_join());
+        self
+    }
+
+    /// How the children of this job stood when it had waited for them, if its last move said
+    /// [`when_children_done`](crate::Next::when_children_done): the same on every attempt, whatever became of them since.
+    /// Otherwise there are none.
+    #[must_use]
+    pub fn children(&self) -> Children<W> {
+        Children::of(self.at.children.clone())
     }
 
     /// The job's identity in this run.

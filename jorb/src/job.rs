@@ -1,9 +1,9 @@
 //! What is saved of a job.
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Saved, StateSpec, Timestamp, Workflow};
+use crate::{Join, Saved, StateSpec, Timestamp, Workflow};
 
 /// A job between two steps: all of it that a store keeps, but for its history and errors.
 pub struct Snapshot<W: Workflow> {
@@ -37,18 +37,22 @@ pub struct Snapshot<W: Workflow> {
     pub delay: Duration,
     /// When it is cancelled if it has not ended by then.
     pub deadline: Option<Timestamp>,
+    /// What it waits for; once that is over, until its next move, how its children stood then.
+    pub join: Option<Arc<Join>>,
 }
 
 impl<W: Workflow> Clone for Snapshot<W> {
     fn clone(&self) -> Self {
-        Snapshot { data: self.data.clone(), context: self.context.clone(), ..*self }
+        Snapshot { data: self.data.clone(), context: self.context.clone(), join: self.join.clone(), ..*self }
     }
 }
 
 impl<W: Workflow> Snapshot<W> {
     /// The job; what stays has neither state data nor context.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Snapshot { data: Saved::Nothing, context: Saved::Nothing, ..*self })
+        let join = self.join.take();
+        let rest = Snapshot { data: Saved::Nothing, context: Saved::Nothing, join: None, ..*self };
+        Snapshot { join, ..std::mem::replace(self, rest) }
     }
 }
 
@@ -67,15 +71,18 @@ pub enum Status {
     Ended,
     /// Nobody wants it any more; stays in its state unless somebody redrives it.
     Cancelled,
+    /// Waits for its children.
+    Joining,
 }
 
 impl Status {
     /// All of them, in the order of their numbers in a store.
-    pub const ALL: [Status; 4] = [Status::Ready, Status::Parked, Status::Ended, Status::Cancelled];
+    pub const ALL: [Status; 5] =
+        [Status::Ready, Status::Parked, Status::Ended, Status::Cancelled, Status::Joining];
 
     /// It has not ended, and was not cancelled before.
     pub(crate) fn can_be_cancelled(self) -> bool {
-        matches!(self, Status::Ready | Status::Parked)
+        matches!(self, Status::Ready | Status::Parked | Status::Joining)
     }
 
     /// The word for it.
@@ -86,6 +93,7 @@ impl Status {
             Status::Parked => "parked",
             Status::Ended => "ended",
             Status::Cancelled => "cancelled",
+            Status::Joining => "joining",
         }
     }
 }

@@ -73,6 +73,7 @@
 //! | --- | --- | --- |
 //! | returns `Ok(Next::to(s))` | moves; state, context, history and kicks commit in one transaction; only then `s` may start | from 1 again |
 //! | returns `Ok(Next::to(s).after(d))` | the same, and `s` starts no earlier than `d` from now; survives restarts | from 1 again |
+//! | returns `Ok(Next::to(s).when_children_done())` | the same, and `s` starts when all jobs that it kicked have [ended](Next::when_children_done) | from 1 again |
 //! | returns `Err(..)`, or `?` | keeps its context's changes and tries again after the backoff, without a slot | one more |
 //! | the same, and `retry_if` says no | fails for good | one more |
 //! | returns `Err(Fault::retry(e).after(d))` | tries again after `d`; `retry_if` is not asked | one more |
@@ -96,7 +97,8 @@
 //! subcommand `cancel`) when nobody drives it, or because its [deadline](Kick::deadline) has passed. It stays in its state
 //! with its errors, its history and its `once` key, and makes no step any more unless somebody redrives it. A step in flight
 //! is stopped at its next `await`, and its context is as before the step; the result of a plain `fn`, which nobody can stop,
-//! is ignored, and its slot stays taken until it returns. Children that were kicked before are jobs of their own. A run
+//! is ignored, and its slot stays taken until it returns. Children that were kicked before are jobs of their own. A job that waits
+//! [for its children](Next::when_children_done) counts the cancelled ones as done. A run
 //! is complete when only ended, parked and cancelled jobs are left, and cancelled ones alone are no reason for another exit
 //! code than 0.
 //!
@@ -112,6 +114,7 @@
 //! | `progress` | yes | `Progress` |
 //! | `cli` | no | `cli::Program`: subcommands for a workflow program |
 
+mod children;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod codec;
@@ -139,6 +142,7 @@ mod tuning;
 mod units;
 mod workflow;
 
+pub use children::{Children, Join};
 pub use codec::{Codec, Form, Saved, Unreadable, Unwritable};
 pub use cx::Cx;
 pub use error::{Error, UnknownState};

@@ -1,7 +1,7 @@
 //! What a handler returns: a move with its kicks, or a fault.
 use std::{error::Error, fmt, marker::PhantomData, time::Duration};
 
-use crate::{Kicks, State, Transition, Workflow};
+use crate::{Join, Kicks, State, Transition, Workflow};
 
 /// Any error: what `?` turns into a [`Fault`].
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -24,6 +24,8 @@ pub struct Move<W: Workflow> {
     pub after: Duration,
     /// New jobs.
     pub kicks: Vec<NewJob<W>>,
+    /// Not before its children are done.
+    pub join: Option<Join>,
 }
 
 /// A [`Kick`] without its type.
@@ -47,11 +49,13 @@ impl<S: State> Next<S> {
         S: Transition<T>,
         T: State<Workflow = S::Workflow>,
     {
-        Next { step: Move { to: to.into(), after: Duration::ZERO, kicks: Vec::new() }, from: PhantomData }
+        let step = Move { to: to.into(), after: Duration::ZERO, kicks: Vec::new(), join: None };
+        Next { step, from: PhantomData }
     }
 
     /// Start the next step no earlier than `delay` from now. No slot is held meanwhile, and the delay survives a
-    /// restart. On a move to a terminal state it does nothing.
+    /// restart. When the job waits for its children, the delay begins when they are done. On a move to a terminal state it
+    /// does nothing.
     pub fn after(mut self, delay: Duration) -> Self {
         self.step.after = delay;
         self
@@ -67,6 +71,80 @@ impl<S: State> Next<S> {
         self
     }
 
+    /// Start the next step when all children of this job have ended or were cancelled. Until then the job is *joining*: it holds no slot and no
+    /// permit, and survives a restart. Then it takes its turn in its new state, where [`Cx::children`](crate::Cx::children)
+    /// says how many ended, and how many were cancelled, in which state.
+    ///
+    /// Its children are all jobs that it kicked itself: with this move, and in all of its life before. One that a `once` key
+    /// kept from being made is none. Without children it goes on at once; on a move to a terminal state, it ends when they
+    /// have.
+    ///
+    /// A parked child keeps it joining, until somebody redrives the child and it ends, or cancels it. When a child that was done
+    /// is redriven, the job waits for it again if it still joins; if not, nothing changes.
+    ///
+    /// A job that joins can be cancelled itself, and then never goes on, whatever becomes of its children; one that is redriven
+    /// after that waits again. Its [deadline](Kick::deadline) is looked at when its children are done.
+    ///
+    /// ```
+    /// use jorb::{MemoryStore, Processor, Run, prelude::*};
+    ///
+    /// #[workflow(job = String)]
+    /// #[derive(Debug, Clone)]
+    /// enum Book {
+    ///     #[state(initial, next(Bind), kick(Print))]
+    ///     Split,
+    ///     #[state(next(Printed, Blank))]
+    ///     Print,
+    ///     #[state(next(Bound))]
+    ///     Bind,
+    ///     #[state(terminal)]
+    ///     Printed,
+    ///     #[state(terminal)]
+    ///     Blank,
+    ///     #[state(terminal)]
+    ///     Bound { pages: u64 },
+    /// }
+    ///
+    /// #[state]
+    /// async fn split(_: book::Split, cx: &mut Cx<Book>) -> Outcome<book::Split> {
+    ///     let pages = cx.job.split('|').map(|page| Kick::new(book::Print, page.into()));
+    ///     Ok(Next::to(book::Bind).kick(pages).when_children_done())
+    /// }
+    ///
+    /// #[state]
+    /// async fn print(_: book::Print, cx: &mut Cx<Book>) -> Outcome<book::Print> {
+    ///     Ok(if cx.job.is_empty() { Next::to(book::Blank) } else { Next::to(book::Printed) })
+    /// }
+    ///
+    /// #[state]
+    /// async fn bind(_: book::Bind, cx: &mut Cx<Book>) -> Outcome<book::Bind> {
+    ///     let pages = cx.children().ended_in::<book::Printed>();
+    ///     Ok(Next::to(book::Bound { pages }))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), jorb::Error> {
+    /// let mut run = Run::<Book>::open(MemoryStore::new())?;
+    /// run.seed((), |jobs| jobs.add(Kick::new(book::Split, "Once upon a time||the end".into())))?;
+    /// let _ = Processor::new(()).exec(&mut run).await?;
+    /// let book = run.jobs().in_state::<book::Bound>().into_iter().next().expect("it is bound")?;
+    /// assert_eq!(book.state.pages, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn when_children_done(mut self) -> Self {
+        self.step.join = Some(Join::new(false));
+        self
+    }
+
+    /// As [`when_children_done`](Next::when_children_done), but a parked child is as good as one that has ended.
+    /// [`Children::parked`](crate::Children::parked) says how many are.
+    #[doc(alias = "or_parked")]
+    pub fn when_children_done_or_parked(mut self) -> Self {
+        self.step.join = Some(Join::new(true));
+        self
+    }
+
     /// The move itself, for tests.
     pub fn as_move(&self) -> &Move<S::Workflow> {
         &self.step
@@ -75,8 +153,13 @@ impl<S: State> Next<S> {
 
 impl<S: State> fmt::Debug for Next<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Move { to, after, kicks } = &self.step;
-        write!(f, "Next({} -> {}, after {after:?}, {} kicks)", S::NAME, to.name(), kicks.len())
+        let Move { to, after, kicks, join } = &self.step;
+        write!(f, "Next({} -> {}, after {after:?}, {} kicks", S::NAME, to.name(), kicks.len())?;
+        f.write_str(match join {
+            None => ")",
+            Some(Join { or_parked: false, .. }) => ", when children are done)",
+            Some(Join { or_parked: true, .. }) => ", when children are done or parked)",
+        })
     }
 }
 
@@ -121,7 +204,8 @@ impl<T: State> Kick<T> {
     ///
     /// A step in flight is stopped at its next `await` then, as by a timeout; the result of a plain `fn` is ignored. A job that
     /// waits for a delay or a backoff waits no longer than until then. One that waits for a slot is cancelled when its
-    /// turn comes, without a step or a permit. Each has an error that says so. A job that is redriven after its
+    /// turn comes, without a step or a permit; so is one that waits for its children, once they are done, but if it has only to end
+    /// then, it ends. Each has an error that says so. A job that is redriven after its
     /// deadline has none any more.
     ///
     /// ```

@@ -1,8 +1,8 @@
 //! Everything that follows from a step, as one pure function: no clock, no store, no runtime.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Form, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow,
+    Form, Join, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow,
     codec::save_state, units::Unit,
 };
 
@@ -64,7 +64,7 @@ pub fn reduce<W: Workflow>(
         Some(Ok(to)) => {
             effects.error = Some(Failing::of(&job, now, error));
             let context = std::mem::replace(&mut job.context, Saved::Nothing);
-            let moved = Moved { to, after: Duration::ZERO, kicks: Vec::new(), context };
+            let moved = Moved { to, after: Duration::ZERO, kicks: Vec::new(), join: None, context };
             let Reduced { job, effects: Effects { moved, .. }, action, .. } = follow(job, moved, now);
             return but(job, Effects { moved, ..effects }, action);
         }
@@ -79,7 +79,7 @@ pub fn reduce<W: Workflow>(
 }
 
 fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) -> Reduced<W> {
-    let Moved { to, after, kicks, context } = moved;
+    let Moved { to, after, kicks, join, context } = moved;
     let moving = Moving { step: job.step, from: job.state, to: to.state, at: now, attempt: job.attempt };
     let first = job.kicked;
     let terminal = to.state.spec().terminal();
@@ -90,10 +90,18 @@ fn follow<W: Workflow>(mut job: Snapshot<W>, moved: Moved<W>, now: Timestamp) ->
     job.state = to.state;
     job.data = to.data;
     job.context = context;
-    job.status = if terminal { Status::Ended } else { Status::Ready };
+    let (status, action) = match (&join, terminal) {
+        (Some(_), _) => (Status::Joining, Action::Join),
+        (None, true) => (Status::Ended, Action::End),
+        (None, false) => (Status::Ready, Action::Run),
+    };
+    job.status = status;
     job.wait(now, if terminal { Duration::ZERO } else { after });
+    if join.is_some() {
+        job.ready_at = now; // it joins since now; the delay begins when its children are done
+    }
+    job.join = join.map(Arc::new);
     let kicks = (first..).zip(kicks).collect();
-    let action = if terminal { Action::End } else { Action::Run };
     Reduced { job, effects: Effects { moved: Some(moving), ..Effects::none() }, kicks, action }
 }
 
@@ -104,6 +112,11 @@ pub(crate) fn cancelled<W: Workflow>(mut job: Snapshot<W>, expired: bool, now: T
         job.errors += 1;
         effects.error = Some(Failing::of(&job, now, format!("deadline of {deadline} passed")));
     }
+    if job.status == Status::Joining {
+        // It still waits if it is redriven. It is counted then for how many, and may not have been so far.
+        let join = Arc::make_mut(job.join.get_or_insert_default());
+        join.left = join.left.max(1);
+    }
     job.status = Status::Cancelled;
     (job.ready_at, job.delay) = (now, Duration::ZERO);
     Reduced { job, effects, kicks: Vec::new(), action: Action::Cancel }
@@ -111,7 +124,7 @@ pub(crate) fn cancelled<W: Workflow>(mut job: Snapshot<W>, expired: bool, now: T
 
 impl<W: Workflow> Snapshot<W> {
     /// No longer than until the deadline: then it is its turn to be cancelled.
-    fn wait(&mut self, now: Timestamp, delay: Duration) {
+    pub(crate) fn wait(&mut self, now: Timestamp, delay: Duration) {
         let until = self.deadline.unwrap_or(Timestamp(u64::MAX)).max(now);
         self.delay = delay.min(until.since(now));
         self.ready_at = now + self.delay;
@@ -173,6 +186,8 @@ pub struct Moved<W: Workflow> {
     pub after: Duration,
     /// New jobs.
     pub kicks: Vec<Kicked<W>>,
+    /// The next step waits for the job's children.
+    pub join: Option<Join>,
     /// The context as the step left it.
     pub context: Saved<W::Job>,
 }
@@ -276,6 +291,8 @@ pub enum Action {
     End,
     /// Nobody wants it any more.
     Cancel,
+    /// Leave it until its children are done, which the store finds out.
+    Join,
     /// Nothing has changed; run it again after the next start.
     Stay,
 }

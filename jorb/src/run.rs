@@ -127,7 +127,7 @@ impl<W: Workflow> Run<W> {
         let new = new_job(&mut batch, store, job.into(), self.header.now())?;
         let (id, state, status) = (new.record.job.id, new.record.job.state, new.record.job.status);
         batch.added.push(New { record: Record { placed: true, ..new.record }, once: new.once });
-        let dropped = store.commit(&batch)?;
+        let dropped = store.commit(&batch)?.refused;
         self.header.next = batch.next;
         if dropped.contains(&id) {
             return Ok(None);
@@ -273,7 +273,7 @@ impl<W: Workflow> Seeds<'_, W> {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        let dropped: HashSet<JobId> = self.store.commit(&self.batch)?.into_iter().collect();
+        let dropped: HashSet<JobId> = self.store.commit(&self.batch)?.refused.into_iter().collect();
         let header = &mut *self.header;
         for Record { job, placed, .. } in self.batch.added.iter().map(|new| &new.record) {
             header.fresh.end = job.id.0 + 1;
@@ -321,6 +321,7 @@ fn new_job<W: Workflow>(
         ready_at: at,
         delay: Duration::ZERO,
         deadline: job.deadline.map(|deadline| at + deadline),
+        join: None,
     };
     let record = Record {
         // Fresh jobs are read in the order of their numbers, and those of another priority are not in it.

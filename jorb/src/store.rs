@@ -20,6 +20,7 @@ mod batch;
 mod boxed;
 mod entry;
 mod header;
+mod joins;
 mod json;
 mod lock;
 mod memory;
@@ -31,7 +32,7 @@ mod story;
 mod table;
 mod transfer;
 
-pub use batch::{Batch, Change, Lane, New, OnceKey, Record, Restored, Standing, Turn};
+pub use batch::{Batch, Change, Committed, Lane, New, OnceKey, Record, Restored, Standing, Turn};
 pub use header::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding};
 pub(crate) use header::{key_name, named_key};
 pub use json::JsonStore;
@@ -64,9 +65,12 @@ pub trait Store<W: Workflow>: Send + 'static {
     /// Opens the run, or makes a new one; with [`Access::Read`] a run that another process may be driving.
     /// Called once, before everything else.
     fn open(&mut self, access: Access) -> Result<Header<W>, Error>;
-    /// Commits a batch: durable when it returns. Gives the ids of the new jobs that a `once` key kept from being
-    /// made.
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error>;
+    /// Commits a batch: durable when it returns. Says which new jobs were refused, and which jobs have no child left to wait
+    /// for.
+    ///
+    /// A batch says of a job that it [joins](Status::Joining), not when that is over: this is counted where the children are,
+    /// in the transaction with which the last of them is done. Before a run is seeded, nothing is counted.
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error>;
     /// Throws all jobs away: the way back from a seeding that was cut.
     fn clear(&mut self) -> Result<(), Error>;
     /// Makes jobs that come from another store, as they are and with their past; none is fresh. They count as

@@ -9,7 +9,7 @@ use std::{
 
 use jorb::{
     Clock, Error, JobId, Overview, Status, Timestamp,
-    store::{Batch, Record, Turn},
+    store::{Batch, Committed, Record, Turn},
 };
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod cancelled;
+mod joins;
 mod rest;
 
 pub use cancelled::Cancels;
@@ -34,6 +35,8 @@ pub struct Account {
     jobs: HashMap<JobId, Known>,
     counts: HashMap<(&'static str, Status), u64>,
     names: HashSet<(JobId, u64)>,
+    /// By parent.
+    children: HashMap<JobId, Vec<JobId>>,
     lines: HashSet<u64>,
     /// Jobs that have a step to make and make none, by state.
     lines_of: BTreeMap<&'static str, BTreeSet<(Turn, JobId)>>,
@@ -183,8 +186,10 @@ impl Account {
             }
         }
         *self.counts.entry((known.state, known.status)).or_default() += 1;
-        if let Some(old) = self.jobs.insert(job.id, known) {
-            *self.counts.entry((old.state, old.status)).or_default() -= 1;
+        match (self.jobs.insert(job.id, known), job.parent) {
+            (Some(old), _) => *self.counts.entry((old.state, old.status)).or_default() -= 1,
+            (None, Some((parent, _))) => self.children.entry(parent).or_default().push(job.id),
+            (None, None) => {}
         }
     }
 
@@ -261,8 +266,13 @@ impl Account {
     pub fn check_overview(&mut self, overview: &Overview) {
         for state in &overview.states {
             let of = |status| self.counts.get(&(state.name, status)).copied().unwrap_or(0);
-            let told = (state.waiting + state.executing + state.delayed, state.parked, state.cancelled);
-            if told != (of(Status::Ready), of(Status::Parked), of(Status::Cancelled)) {
+            let told = (
+                state.waiting + state.executing + state.delayed,
+                state.joining,
+                state.parked,
+                state.cancelled,
+            );
+            if told != (of(Status::Ready), of(Status::Joining), of(Status::Parked), of(Status::Cancelled)) {
                 self.wrong.push(format!("told {state:?}, but {} are ready", of(Status::Ready)));
             }
             if state.terminal && state.completed != of(Status::Ended) {
@@ -271,7 +281,7 @@ impl Account {
         }
     }
 
-    fn committed(&mut self, batch: &Batch<Walk>, dropped: &[JobId]) {
+    fn committed(&mut self, batch: &Batch<Walk>, Committed { refused: dropped, fired }: &Committed<Walk>) {
         for change in &batch.changes {
             let (id, now) = (change.now.job.id, &change.now.job);
             let Some(known) = self.jobs.get(&id) else {
@@ -282,7 +292,8 @@ impl Account {
             if now.step != known.step + moves || change.before.state.name() != known.state {
                 self.wrong.push(format!("{id}: step {} follows {}", now.step, known.step));
             }
-            let cancelled = now.status == Status::Cancelled && known.status == Status::Parked;
+            let stood_still = matches!(known.status, Status::Parked | Status::Joining);
+            let cancelled = now.status == Status::Cancelled && stood_still;
             if !cancelled && (change.before.status != Status::Ready || known.status != Status::Ready) {
                 self.wrong.push(format!("{id} changes though {}", known.status));
             }
@@ -322,6 +333,9 @@ impl Account {
                 self.know(&new.record);
             }
         }
+        for record in fired {
+            self.fires(record);
+        }
     }
 }
 
@@ -336,9 +350,9 @@ impl Watch<Walk> for Audit {
         if dead { Err(disk_full()) } else { Ok(()) }
     }
 
-    fn after(&mut self, batch: &Batch<Walk>, dropped: &[JobId]) -> Result<(), Error> {
+    fn after(&mut self, batch: &Batch<Walk>, committed: &Committed<Walk>) -> Result<(), Error> {
         let mut account = self.lock();
-        account.committed(batch, dropped);
+        account.committed(batch, committed);
         account.end_if_wrong();
         let dead = account.dies_at.is_some_and(|(at, _)| account.commits >= at);
         if dead { Err(disk_full()) } else { Ok(()) }

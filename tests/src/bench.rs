@@ -67,7 +67,7 @@ impl Bench {
 
     /// Commits, and expects that nothing was refused.
     pub fn commit(&mut self, batch: &Batch<Flow>) {
-        assert_eq!(self.store().commit(batch).unwrap(), []);
+        assert_eq!(self.store().commit(batch).unwrap().refused, []);
     }
 
     /// Closes it, and opens it again.

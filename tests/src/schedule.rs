@@ -390,6 +390,7 @@ impl Schedule {
         let (header, jobs) = (self.spy.header(), self.spy.jobs());
         let mut account = self.audit.lock();
         account.check_counts(&header.counts, &jobs);
+        account.check_joins(&jobs);
         if ended == Some(Ending::Complete) {
             account.check_complete(&header);
         }

@@ -11,7 +11,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store, Workflow,
-    store::{Access, Batch, BoxStore, Header, Lane, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, BoxStore, Committed, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 /// Sees every commit.
@@ -23,8 +23,8 @@ pub trait Watch<W: Workflow>: Send + 'static {
     }
 
     /// When the store has it; an error is what a crash between the commit and its confirmation looks like.
-    fn after(&mut self, batch: &Batch<W>, dropped: &[JobId]) -> Result<(), Error> {
-        let _ = (batch, dropped);
+    fn after(&mut self, batch: &Batch<W>, committed: &Committed<W>) -> Result<(), Error> {
+        let _ = (batch, committed);
         Ok(())
     }
 }
@@ -154,13 +154,13 @@ impl<W: Workflow, T: Watch<W>> Store<W> for Spy<W, T> {
         self.inner().open(access)
     }
 
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
         self.watch().before(batch)?;
-        let dropped = self.inner().commit(batch)?;
+        let committed = self.inner().commit(batch)?;
         let kicks: usize = batch.changes.iter().map(|change| change.kicks.len()).sum();
         self.count(batch.changes.len() + kicks + batch.added.len() + batch.admitted.len());
-        self.watch().after(batch, &dropped)?;
-        Ok(dropped)
+        self.watch().after(batch, &committed)?;
+        Ok(committed)
     }
 
     fn clear(&mut self) -> Result<(), Error> {

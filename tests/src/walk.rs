@@ -1,13 +1,14 @@
 //! A workflow whose every step is decided by a hash of job, step and attempt: move, loop, kick, delay, fail. And what
 //! must come out of it, by an interpreter that knows no queue, no clock and no store.
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
-};
+use std::time::Duration;
 
-use jorb::{Active, Error, Kicks, Run, Saved, Status, Transition, prelude::*, store::Record};
+use jorb::{Active, Error, Kicks, Run, Saved, Transition, prelude::*, store::Record};
 
 use crate::audit::Audit;
+
+pub use fates::{Fate, check_fates, fates};
+
+mod fates;
 
 /// What all jobs share.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub delay: u64,
     /// Some go through `D`, where starts are slow.
     pub slow: bool,
+    /// Some wait for their children; then nobody kicks a job with a key, because whose child that is depends on the order.
+    pub joins: bool,
 }
 
 /// A job knows itself by a number that does not depend on the order of things.
@@ -30,6 +33,8 @@ pub struct Walker {
     pub depth: u32,
     /// Steps that left something.
     pub tries: u64,
+    /// How children stood that it waited for.
+    pub seen: u64,
 }
 
 #[workflow(app = Audit, overall = Plan, job = Walker)]
@@ -95,6 +100,7 @@ where
     let plan = *cx.overall;
     let act = decide(plan, &cx.job, number, cx.attempt());
     cx.job.tries += 1;
+    cx.job.seen = mix(cx.job.seen ^ tally(&children_seen(cx)));
     let nap = mix(cx.job.me ^ number) % 60;
     let stage = cx.app.lock().stage.clone();
     match stage {
@@ -105,7 +111,7 @@ where
     if let Act::Throttle(Some(wait)) = act {
         cx.app.lock().pause(state, wait);
     }
-    let Act::Move { to, after, kicks } = act else {
+    let Act::Move { to, after, kicks, join } = act else {
         return Err(match act {
             Act::Retry(None) => Fault::retry("again"),
             Act::Retry(Some(after)) => Fault::retry("later").after(after),
@@ -132,7 +138,35 @@ where
             _ => next.kick([keyed(Kick::new(walk::Done, walker), once)]),
         };
     }
+    next = match join {
+        None => next,
+        Some(false) => next.when_children_done(),
+        Some(true) => next.when_children_done_or_parked(),
+    };
     Ok(next.after(after))
+}
+
+/// Those that were parked or cancelled by state, as one may become the other; those that ended, those that were cancelled before
+/// they ended.
+type Seen = [u64; 6];
+
+fn children_seen(cx: &Cx<Walk>) -> Seen {
+    let children = cx.children();
+    let seen = [
+        children.parked_in::<walk::A>() + children.cancelled_in::<walk::A>(),
+        children.parked_in::<walk::B>() + children.cancelled_in::<walk::B>(),
+        children.parked_in::<walk::C>() + children.cancelled_in::<walk::C>(),
+        children.parked_in::<walk::D>() + children.cancelled_in::<walk::D>(),
+        children.ended_in::<walk::Done>(),
+        children.cancelled_in::<walk::Done>(),
+    ];
+    assert_eq!(children.left(), 0, "it went on before they were done");
+    assert_eq!(children.total(), seen.iter().sum::<u64>());
+    seen
+}
+
+fn tally(seen: &Seen) -> u64 {
+    seen.iter().fold(0, |hash, n| mix(hash ^ n))
 }
 
 fn keyed<S: State>(kick: Kick<S>, once: Option<String>) -> Kick<S> {
@@ -143,7 +177,7 @@ fn keyed<S: State>(kick: Kick<S>, once: Option<String>) -> Kick<S> {
 }
 
 enum Act {
-    Move { to: usize, after: Duration, kicks: Vec<Child> },
+    Move { to: usize, after: Duration, kicks: Vec<Child>, join: Option<bool> },
     Retry(Option<Duration>),
     Throttle(Option<Duration>),
     Panic,
@@ -188,7 +222,9 @@ fn decide(plan: Plan, job: &Walker, step: u64, attempt: u32) -> Act {
                 [0, 0, 1, 1, 1, 1, 1, 1, 1, 2, if plan.slow { 3 } else { 1 }]
                     [usize::try_from(mix(hash ^ 2) % 11).expect("small")]
             };
-            Act::Move { to, after: delay(mix(hash ^ 3)), kicks: children(plan, job, hash) }
+            let joins = plan.joins && mix(hash ^ 7).is_multiple_of(3);
+            let join = joins.then(|| mix(hash ^ 8).is_multiple_of(2));
+            Act::Move { to, after: delay(mix(hash ^ 3)), kicks: children(plan, job, hash), join }
         }
     }
 }
@@ -201,29 +237,21 @@ fn children(plan: Plan, job: &Walker, hash: u64) -> Vec<Child> {
         let hash = mix(hash ^ mix(n));
         let to = [0, 1, 2, 1, 4, 4][usize::try_from(mix(hash) % 6).expect("small")];
         // Whoever kicks a job with a key kicks the same job.
-        let once = hash.is_multiple_of(4).then(|| mix(hash ^ 5) % 50);
+        let once = (hash.is_multiple_of(4) && !plan.joins).then(|| mix(hash ^ 5) % 50);
         let me = once.map_or(hash, |key| mix(key ^ mix(to as u64) ^ plan.seed));
         let depth = if once.is_some() { plan.depth } else { job.depth + 1 };
-        Child { to, walker: Walker { me, depth, tries: 0 }, once: once.map(|key| format!("key {key}")) }
+        Child {
+            to,
+            walker: Walker { me, depth, tries: 0, seen: 0 },
+            once: once.map(|key| format!("key {key}")),
+        }
     };
     (0..mix(hash ^ 6) % 6).map(child).collect()
 }
 
-/// What must have become of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fate {
-    pub state: &'static str,
-    pub status: Status,
-    pub step: u64,
-    pub attempt: u32,
-    pub errors: u64,
-    pub kicked: u64,
-    pub tries: u64,
-}
-
 /// The seeds of a run: even ones start in `A`, odd ones in `B`.
 pub fn seeds(n: u64) -> impl Iterator<Item = Walker> {
-    (0..n).map(|n| Walker { me: mix(n), depth: 0, tries: 0 })
+    (0..n).map(|n| Walker { me: mix(n), depth: 0, tries: 0, seen: 0 })
 }
 
 /// Fills a new run.
@@ -243,78 +271,4 @@ pub fn walker(record: &Record<Walk>) -> Walker {
         Saved::Json(text) => serde_json::from_str(text).expect("it was written"),
         Saved::Nothing => unreachable!("every job has one"),
     }
-}
-
-/// Panics unless of each job has become what must. Of one that was cancelled nothing need become, nor of its children.
-pub fn check_fates(jobs: &[Record<Walk>], plan: Plan, n: u64) {
-    let fate = |record: &Record<Walk>| {
-        let (job, walker) = (&record.job, walker(record));
-        let fate = Fate {
-            state: job.state.name(),
-            status: job.status,
-            step: job.step,
-            attempt: job.attempt,
-            errors: job.errors,
-            kicked: job.kicked,
-            tries: walker.tries,
-        };
-        (walker.me, fate)
-    };
-    let found: BTreeMap<_, _> = jobs.iter().map(fate).collect();
-    assert_eq!(jobs.len(), found.len(), "a job was doubled");
-    let expected = fates(plan, n);
-    let gone = found.values().any(|fate| fate.status == Status::Cancelled);
-    for (me, fate) in &expected {
-        match found.get(me) {
-            Some(found) if found.status == Status::Cancelled => assert!(found.step <= fate.step, "{me}"),
-            None if gone => {}
-            found => assert_eq!(found, Some(fate), "{me}"),
-        }
-    }
-    assert!(found.keys().all(|me| expected.contains_key(me)));
-}
-
-/// What must become of all jobs, by their own numbers.
-pub fn fates(plan: Plan, n: u64) -> BTreeMap<u64, Fate> {
-    let mut fates = BTreeMap::new();
-    let mut keys = HashSet::new();
-    let mut todo: Vec<(usize, Walker)> = seeds(n).enumerate().map(|(i, walker)| (i % 2, walker)).collect();
-    while let Some((start, walker)) = todo.pop() {
-        let me = walker.me;
-        let (fate, children) = fate(plan, start, walker);
-        assert!(fates.insert(me, fate).is_none(), "two jobs have the same number");
-        let new = children
-            .into_iter()
-            .filter(|child| child.once.clone().is_none_or(|key| keys.insert((child.to, key))));
-        todo.extend(new.map(|child| (child.to, child.walker)));
-    }
-    fates
-}
-
-fn fate(plan: Plan, start: usize, mut walker: Walker) -> (Fate, Vec<Child>) {
-    let (mut at, mut step, mut attempt, mut errors) = (start, 0, 1, 0);
-    let mut all = Vec::new();
-    let mut parked = false;
-    while at < 4 && !parked {
-        let act = decide(plan, &walker, step, attempt);
-        if !matches!(act, Act::Panic) {
-            walker.tries += 1;
-        }
-        match act {
-            Act::Move { to, kicks, .. } => {
-                (at, step, attempt) = (to, step + 1, 1);
-                all.extend(kicks);
-            }
-            Act::Throttle(_) => {}
-            Act::Retry(_) | Act::Panic | Act::Fatal => {
-                parked = matches!(act, Act::Fatal) || attempt > STATES[at].1;
-                errors += 1;
-                attempt += 1;
-            }
-        }
-    }
-    let state = STATES.get(at).map_or("Done", |state| state.0);
-    let status = if parked { Status::Parked } else { Status::Ended };
-    let kicked = all.len() as u64;
-    (Fate { state, status, step, attempt, errors, kicked, tries: walker.tries }, all)
 }

@@ -269,9 +269,10 @@ fn show<W: Workflow>(job: &jorb::Snapshot<W>) -> String {
         ready_at,
         delay,
         deadline,
+        join,
         ..
     } = job;
     format!(
-        "{id} {parent:?} {step} {attempt} {began:?} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?} {deadline:?}"
+        "{id} {parent:?} {step} {attempt} {began:?} {state:?} {data:?} {context:?} {status} {ready_at} {delay:?} {deadline:?} {join:?}"
     )
 }

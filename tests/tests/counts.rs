@@ -46,7 +46,7 @@ fn seeded(bench: &mut Bench, seed: u64) -> Model {
     let mut model = Model::new(bench.store().form(), &bench.header);
     let mut random = Random::new(seed);
     for (batch, refused) in model.seed(1 + seed % 9, &mut random) {
-        assert_eq!(bench.store().commit(&batch).unwrap(), refused);
+        assert_eq!(bench.store().commit(&batch).unwrap().refused, refused);
     }
     model
 }
@@ -55,7 +55,7 @@ fn happens(bench: &mut Bench, model: &mut Model, event: &Event) {
     match *event {
         Event::Commit { seed } => {
             let (batch, refused) = model.step(&mut Random::new(seed));
-            assert_eq!(bench.store().commit(&batch).unwrap(), refused);
+            assert_eq!(bench.store().commit(&batch).unwrap().refused, refused);
         }
         Event::Stop => bench.reopen(),
         Event::Crash => bench.crash(),

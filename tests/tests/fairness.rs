@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use jorb::{Clock, Ending, Error, Initial, JobId, Processor, Run, Timestamp, prelude::*, store::Batch};
+use jorb::{
+    Clock, Ending, Error, Initial, JobId, Processor, Run, Timestamp,
+    prelude::*,
+    store::{Batch, Committed},
+};
 use jorb_tests::{
     START,
     spy::{Spy, Watch},
@@ -80,7 +84,7 @@ impl Seen {
 }
 
 impl Watch<Life> for Seen {
-    fn after(&mut self, batch: &Batch<Life>, _: &[JobId]) -> Result<(), Error> {
+    fn after(&mut self, batch: &Batch<Life>, _: &Committed<Life>) -> Result<(), Error> {
         let hot = self.hot.load(SeqCst);
         let kicks = batch.changes.iter().flat_map(|change| &change.kicks);
         self.ready.lock().unwrap().extend(kicks.map(|new| (new.record.job.id, hot)));

@@ -58,7 +58,7 @@ async fn exec(
     }
 }
 
-const PLAN: Plan = Plan { seed: 1, depth: 1, steps: 4, delay: 60_000, slow: true };
+const PLAN: Plan = Plan { seed: 1, depth: 1, steps: 4, delay: 60_000, slow: true, joins: true };
 
 #[tokio::test(start_paused = true)]
 async fn an_undisturbed_run() {
@@ -77,7 +77,7 @@ async fn an_undisturbed_run() {
 #[tokio::test(start_paused = true)]
 async fn lines_longer_than_memory() {
     for (seed, kind, n) in [(0, Kind::Memory, 4_000), (1, Kind::Memory, 4_000), (2, Kind::Sqlite, 3_000)] {
-        let plan = Plan { seed, depth: 0, steps: 4, delay: 3_600_000, slow: true };
+        let plan = Plan { seed, depth: 0, steps: 4, delay: 3_600_000, slow: true, joins: false };
         let folder = tempfile::tempdir().unwrap();
         let (mut run, spy, audit) = open_in(kind.at(folder.path()), plan, n);
         if kind == Kind::Sqlite {
@@ -179,8 +179,8 @@ async fn crashes_at_commits() {
 #[test]
 fn on_disk_and_on_several_threads() {
     // Few through a slow limiter; or many, in lines that are longer than what memory keeps.
-    let few = Plan { seed: 11, depth: 1, steps: 3, delay: 20, slow: true };
-    let many = Plan { seed: 11, depth: 0, steps: 2, delay: 1_500, slow: false };
+    let few = Plan { seed: 11, depth: 1, steps: 3, delay: 20, slow: true, joins: false };
+    let many = Plan { seed: 11, depth: 0, steps: 2, delay: 1_500, slow: false, joins: false };
     let cases = [
         (Kind::Memory, few, 150),
         (Kind::Json, few, 60),
@@ -231,7 +231,7 @@ fn on_disk_and_on_several_threads() {
 async fn crashes_at_commits_on_disk() {
     for (seed, n) in [(0, 10), (1, 100), (2, 300)] {
         for kind in Kind::DURABLE {
-            let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000, slow: true };
+            let plan = Plan { seed, depth: 1, steps: 3, delay: 5_000, slow: true, joins: true };
             let folder = tempfile::tempdir().unwrap();
             let (mut run, mut spy, audit) = open_in(kind.at(folder.path()), plan, n);
             audit.lock().loose = true;

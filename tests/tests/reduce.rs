@@ -1,5 +1,5 @@
 //! DESIGN 3.2 as a table: all that follows from what a step returned is in one pure function.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jorb::{
     Backoff, JobId, Policy, Reaction, Saved, Snapshot, StateId, Status, Timestamp,
@@ -65,6 +65,7 @@ fn job(attempt: u32) -> Snapshot<Crawl> {
         ready_at: Timestamp(0),
         delay: Duration::ZERO,
         deadline: None,
+        join: Some(Arc::new(jorb::Join { left: 3, ..jorb::Join::new(false) })),
     }
 }
 
@@ -73,7 +74,13 @@ fn target(name: &str) -> Target<Crawl> {
 }
 
 fn moved(name: &str, after: Duration) -> Returned<Crawl> {
-    Returned::Moved(Moved { to: target(name), after, kicks: Vec::new(), context: json("after") })
+    Returned::Moved(Moved { to: target(name), after, kicks: Vec::new(), join: None, context: json("after") })
+}
+
+/// Moved, to go on when its children are done or parked.
+fn joins(name: &str, after: Duration) -> Returned<Crawl> {
+    let join = Some(jorb::Join::new(true));
+    Returned::Moved(Moved { to: target(name), after, kicks: Vec::new(), join, context: json("after") })
 }
 
 fn failed(reaction: Reaction) -> Returned<Crawl> {
@@ -100,7 +107,7 @@ type Gone = Option<Result<&'static str, &'static str>>;
 
 #[test]
 fn the_table() {
-    use Action::{End, Park, Run, Stay};
+    use Action::{End, Join, Park, Run, Stay};
     let s = Duration::from_secs;
     let retry = |after| failed(Reaction::Retry(after));
     let throttled = |after| failed(Reaction::Throttle(after));
@@ -114,6 +121,9 @@ fn the_table() {
         ("moved to itself",     3, moved("Fetch", s(0)),             Run,  0, 1, "after",  "m"),
         ("moved to the end",    1, moved("Done", s(0)),              End,  0, 1, "after",  "m"),
         ("the end has no later",1, moved("Done", s(9)),              End,  0, 1, "after",  "m"),
+        ("moved, joins",        2, joins("Parse", s(0)),             Join, 0, 1, "after",  "m"),
+        ("joins, and later",    1, joins("Parse", s(9)),             Join, 9, 1, "after",  "m"),
+        ("joins at the end",    1, joins("Done", s(9)),              Join, 0, 1, "after",  "m"),
         ("first error",         1, retry(None),                      Run,  1, 2, "after",  "e"),
         ("second error",        2, retry(None),                      Run,  1, 3, "after",  "e"),
         ("attempts used up",    3, retry(None),                      Park, 0, 4, "after",  "e"),
@@ -134,14 +144,23 @@ fn the_table() {
         assert_eq!((reduced.action, after.attempt), (action, attempt), "{what}");
         assert_eq!((text(&after.context), &*kinds(&reduced.effects)), (context, effects), "{what}");
         assert!(reduced.kicks.is_empty(), "{what}");
+        // What it waited for before is over with a move, and is kept otherwise.
+        let waits = |join: &Option<Arc<jorb::Join>>| join.as_ref().map(|join| (join.or_parked, join.left));
+        let before = if effects == "m" { None } else { Some((false, 3)) };
+        assert_eq!(waits(&after.join), if action == Join { Some((true, 0)) } else { before }, "{what}");
         let status = match action {
             Park => Status::Parked,
             End => Status::Ended,
             Action::Cancel => Status::Cancelled,
+            Join => Status::Joining,
             Run | Stay => Status::Ready,
         };
         assert_eq!(after.status, status, "{what}");
-        let due = if action == Stay { Timestamp(0) } else { NOW + s(wait) };
+        let due = match action {
+            Stay => Timestamp(0),
+            Join => NOW,
+            _ => NOW + s(wait),
+        };
         assert_eq!((after.ready_at, after.delay), (due, s(wait)), "{what}");
         assert_eq!(after.step, if effects == "m" { 4 } else { 3 }, "{what}");
         assert_eq!(after.began, if effects == "m" { None } else { Some(BEGAN) }, "{what}");
@@ -186,6 +205,7 @@ fn nothing_waits_beyond_a_deadline_and_what_passed_it_is_cancelled() {
             Park => Status::Parked,
             End => Status::Ended,
             Cancel => Status::Cancelled,
+            Action::Join => Status::Joining,
             Run | Stay => Status::Ready,
         };
         assert_eq!((does, job.status, job.attempt, job.errors), (action, status, attempt, errors), "{what}");
@@ -325,7 +345,8 @@ fn kicks_count_on_from_the_last() {
         deadline: None,
     };
     let kicks = vec![kick("a"), kick("b")];
-    let step = Moved { to: target("Parse"), after: Duration::ZERO, kicks, context: json("after") };
+    let step =
+        Moved { to: target("Parse"), after: Duration::ZERO, kicks, join: None, context: json("after") };
     let Reduced { job, effects, kicks, .. } =
         reduce(&POLICY, job(1), Returned::Moved(step), NOW, 0.0, unasked);
     assert_eq!((job.step, job.kicked, &*kinds(&effects)), (4, 7, "m"));

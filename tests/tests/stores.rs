@@ -51,7 +51,7 @@ fn seeded(kind: Kind, jobs: u64, random: &mut Random) -> (Bench, Model) {
     let mut bench = Bench::new(kind);
     let mut model = Model::new(bench.store().form(), &bench.header);
     for (batch, refused) in model.seed(jobs, random) {
-        assert_eq!(bench.store().commit(&batch).unwrap(), refused);
+        assert_eq!(bench.store().commit(&batch).unwrap().refused, refused);
     }
     (bench, model)
 }
@@ -66,7 +66,7 @@ fn random_batches_are_kept_as_they_are(kind: Kind) {
         let (mut bench, mut model) = seeded(kind, 12, &mut random);
         for _ in 0..40 {
             let (batch, refused) = model.step(&mut random);
-            assert_eq!(bench.store().commit(&batch).unwrap(), refused, "seed {seed}");
+            assert_eq!(bench.store().commit(&batch).unwrap().refused, refused, "seed {seed}");
             match random.below(6) {
                 0 => bench.reopen(),
                 1 => bench.crash(),
@@ -141,13 +141,13 @@ fn a_key_is_taken_once(kind: Kind) {
     batch.added.push(new(&build, "same", &mut next));
     batch.added.push(new(&Flow::Edit, "same", &mut next));
     batch.next = next;
-    assert_eq!(bench.store().commit(&batch).unwrap(), [JobId(102)], "twice in one batch");
+    assert_eq!(bench.store().commit(&batch).unwrap().refused, [JobId(102)], "twice in one batch");
     bench.crash();
     let mut batch = Batch::new(next);
     batch.added.push(new(&build, "same", &mut next));
     batch.added.push(new(&build, "other", &mut next));
     batch.next = next;
-    assert_eq!(bench.store().commit(&batch).unwrap(), [JobId(103)], "in another batch and process");
+    assert_eq!(bench.store().commit(&batch).unwrap().refused, [JobId(103)], "in another batch and process");
     let key = bench.store().once(JobId(101)).unwrap().unwrap();
     assert_eq!((key.state.name(), &*key.key), ("Build", "same"));
     assert!(bench.store().job(JobId(102)).unwrap().is_none());
@@ -229,7 +229,7 @@ fn a_cleared_run_can_be_seeded_again(kind: Kind) {
     let mut bench = Bench::new(kind);
     let mut model = Model::new(bench.store().form(), &bench.header);
     let [(begun, refused), _] = model.seed(30, &mut random);
-    assert_eq!(bench.store().commit(&begun).unwrap(), refused);
+    assert_eq!(bench.store().commit(&begun).unwrap().refused, refused);
     bench.crash();
     assert_eq!(bench.header.seeding, Seeding::Begun);
     assert_eq!(bench.header.counts.total(), (30 - refused.len()) as u64);
@@ -240,7 +240,7 @@ fn a_cleared_run_can_be_seeded_again(kind: Kind) {
     assert_eq!(bench.header.next.job, 0);
     let mut model = Model::new(bench.store().form(), &bench.header);
     for (batch, refused) in model.seed(30, &mut Random::new(6)) {
-        assert_eq!(bench.store().commit(&batch).unwrap(), refused);
+        assert_eq!(bench.store().commit(&batch).unwrap().refused, refused);
     }
     bench.reopen();
     compare(&mut bench, &mut model);

@@ -36,10 +36,11 @@ fn said(bench: &mut Bench) -> Vec<String> {
             ready_at,
             delay,
             deadline,
+            join,
             ..
         } = record.job;
         lines.push(format!(
-            "{id} {parent:?} {step} {attempt} {began:?} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {deadline:?} {}",
+            "{id} {parent:?} {step} {attempt} {began:?} {errors} {kicked} {state:?} {status} {ready_at} {delay:?} {deadline:?} {join:?} {}",
             record.seq
         ));
         let past = store.story(id).unwrap();
@@ -129,7 +130,7 @@ fn a_kept_key_is_taken_in_the_new_store_too() {
         record.job.parent = None;
         let mut batch = Batch::new(new.header.next);
         batch.added.push(New { record, once: Some(taken.key) });
-        assert_eq!(new.store().commit(&batch).unwrap(), [JobId(5_000)]);
+        assert_eq!(new.store().commit(&batch).unwrap().refused, [JobId(5_000)]);
     }
 }
 

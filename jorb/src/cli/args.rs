@@ -38,7 +38,8 @@ pub(super) struct RunArgs {
 pub(super) enum Verb {
     /// Drive the run until nothing is left to do (the default)
     ///
-    /// Exits with 0 when every job has ended or was cancelled, 3 when some are parked, 4 when it was stopped, 1 after an error.
+    /// Exits with 0 when every job has ended or was cancelled, 3 when some are parked, or wait for such, 4 when it was stopped, 1 after
+    /// an error.
     Run(RunArgs),
     /// Count the jobs by state
     Status(StatusArgs),
@@ -115,7 +116,7 @@ pub(super) struct JobsArgs {
     /// Only jobs in this state
     #[arg(long)]
     pub(super) state: Option<String>,
-    /// Only jobs that stand so: ready, delayed, held, parked, ended or cancelled
+    /// Only jobs that stand so: ready, delayed, held, joining, parked, ended or cancelled
     #[arg(long)]
     pub(super) status: Option<Shown>,
     /// Only jobs whose newest error contains this

@@ -10,7 +10,7 @@ const LONGEST: usize = 2000;
 pub(super) fn show<W: Workflow>(job: &JobStory<W>, out: &mut dyn Write) -> Result<(), BoxError> {
     let when = match job.status() {
         Shown::Ready | Shown::Delayed | Shown::Held => "due",
-        Shown::Parked | Shown::Ended | Shown::Cancelled => "since",
+        Shown::Joining | Shown::Parked | Shown::Ended | Shown::Cancelled => "since",
     };
     writeln!(out, "job      {}", job.id())?;
     if let Some((parent, n)) = job.parent() {

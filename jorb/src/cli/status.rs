@@ -21,8 +21,13 @@ pub(super) fn status<W: Workflow>(
     let held = run.held();
     for s in &states {
         write!(out, "{:width$}  {:>digits$}", s.name, s.total())?;
-        let parts =
-            [(s.ready, "ready"), (s.parked, "parked"), (s.ended, "ended"), (s.cancelled, "cancelled")];
+        let parts = [
+            (s.ready, "ready"),
+            (s.joining, "joining"),
+            (s.parked, "parked"),
+            (s.ended, "ended"),
+            (s.cancelled, "cancelled"),
+        ];
         for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
             let what = if what == "ready" && held.contains(&s.name) { "held" } else { what };
             write!(out, "  {n} {what}")?;
@@ -59,6 +64,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         seeded: bool,
         jobs: u64,
         ready: u64,
+        joining: u64,
         ended: u64,
         cancelled: u64,
         held: Vec<&'static str>,
@@ -74,6 +80,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         seeded: run.is_seeded(),
         jobs: sum(StateSummary::total),
         ready: sum(|s| s.ready),
+        joining: sum(|s| s.joining),
         ended: sum(|s| s.ended),
         cancelled: sum(|s| s.cancelled),
         held: run.held(),

@@ -228,6 +228,7 @@ impl<W: Workflow> Bench<'_, W> {
             parent: job.parent.map(|(parent, _)| parent),
             step: job.step,
             attempt: job.attempt,
+            children: job.join.clone(),
             cancelled: self.cancelled.clone(),
             settled: None,
         };
@@ -395,7 +396,7 @@ fn encode_move<W: Workflow>(
     step: Move<W>,
     context: Saved<W::Job>,
 ) -> Result<EncodedMove<W>, Unwritable> {
-    let Move { to, after, kicks } = step;
+    let Move { to, after, kicks, join } = step;
     let (state, to) = Target::save(form, to)?;
     let mut of_kicks = Vec::with_capacity(kicks.len());
     let mut kicked = Vec::with_capacity(kicks.len());
@@ -405,7 +406,7 @@ fn encode_move<W: Workflow>(
         of_kicks.push(AtHand::of(to.state, state, context));
         kicked.push(Kicked { to, context: saved, once, priority, deadline });
     }
-    Ok((Moved { to, after, kicks: kicked, context }, state, of_kicks))
+    Ok((Moved { to, after, kicks: kicked, join, context }, state, of_kicks))
 }
 
 fn unusable<W: Workflow>(error: &dyn std::error::Error) -> Returned<W> {

@@ -48,6 +48,8 @@ pub struct StateOverview {
     /// Jobs that ended here; of a state that is not terminal, steps that moved on since this process drives the
     /// run.
     pub completed: u64,
+    /// Jobs that wait for their children.
+    pub joining: u64,
     /// Jobs that failed for good.
     pub parked: u64,
     /// Jobs that were cancelled.
@@ -157,6 +159,8 @@ pub struct StateSummary {
     pub ready: u64,
     /// Of those, in a state that an operator has stopped.
     pub held: u64,
+    /// That wait for their children.
+    pub joining: u64,
     /// That failed for good.
     pub parked: u64,
     /// In a terminal state.
@@ -175,6 +179,7 @@ impl StateSummary {
                 name: state.name(),
                 ready,
                 held: if header.held.contains(&state) { ready } else { 0 },
+                joining: count(Status::Joining),
                 parked: count(Status::Parked),
                 ended: count(Status::Ended),
                 cancelled: count(Status::Cancelled),
@@ -186,7 +191,7 @@ impl StateSummary {
     /// In any status.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.ready + self.parked + self.ended + self.cancelled
+        self.ready + self.joining + self.parked + self.ended + self.cancelled
     }
 }
 
@@ -201,6 +206,12 @@ impl Summary {
     #[must_use]
     pub fn parked(&self) -> u64 {
         self.states.iter().map(|s| s.parked).sum()
+    }
+
+    /// Jobs that wait for their children.
+    #[must_use]
+    pub fn joining(&self) -> u64 {
+        self.states.iter().map(|s| s.joining).sum()
     }
 
     /// Jobs that ended.
@@ -219,6 +230,11 @@ impl Summary {
     /// which all has ended well [exits](Summary::exit) with [`Exit::Complete`].
     #[must_use]
     pub fn is_complete(&self) -> bool {
+        self.states.iter().all(|s| s.ready + s.joining == 0)
+    }
+
+    /// Whoever joins waits for parked jobs.
+    fn nothing_is_ready(&self) -> bool {
         self.states.iter().all(|s| s.ready == 0)
     }
 
@@ -227,7 +243,7 @@ impl Summary {
     pub fn exit(&self) -> Exit {
         match self.ending {
             Ending::Complete if self.parked() == 0 && self.is_complete() => Exit::Complete,
-            Ending::Complete if self.is_complete() => Exit::Parked,
+            Ending::Complete if self.nothing_is_ready() => Exit::Parked,
             Ending::Complete | Ending::Stopped | Ending::TooManyParked | Ending::Canary => Exit::Stopped,
         }
     }
@@ -240,7 +256,7 @@ pub enum Exit {
     Complete = 0,
     /// 1: an error; the run is as its last commit left it.
     Failed = 1,
-    /// 3: complete but for parked jobs. (2 is what command lines use for wrong arguments.)
+    /// 3: complete but for parked jobs, and those that wait for them. (2 is what command lines use for wrong arguments.)
     Parked = 3,
     /// 4: stopped, or held, before it was complete; the same command goes on.
     Stopped = 4,
@@ -261,7 +277,7 @@ impl Termination for Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.ending {
-            Ending::Complete if self.is_complete() => "complete",
+            Ending::Complete if self.nothing_is_ready() => "complete",
             Ending::Complete => "all that is not held is complete",
             Ending::Stopped => "stopped; the same command goes on",
             Ending::TooManyParked => "stopped: too many jobs failed",
@@ -269,8 +285,17 @@ impl fmt::Display for Summary {
         })?;
         match self.parked() {
             0 => {}
-            1 => f.write_str(", but for 1 parked job; see `report`")?,
-            n => write!(f, ", but for {n} parked jobs; see `report`")?,
+            1 => f.write_str(", but for 1 parked job")?,
+            n => write!(f, ", but for {n} parked jobs")?,
+        }
+        let and = if self.parked() > 0 { " and" } else { ", but for" };
+        match self.joining() {
+            n if n == 0 || self.ending != Ending::Complete => {}
+            1 => write!(f, "{and} 1 that waits for its children")?,
+            n => write!(f, "{and} {n} that wait for their children")?,
+        }
+        if self.parked() > 0 {
+            f.write_str("; see `report`")?;
         }
         let Summary { moves, errors, elapsed, .. } = self;
         writeln!(f, " ({moves} steps, {errors} errors, {:.1} s)", elapsed.as_secs_f64())?;
@@ -281,6 +306,7 @@ impl fmt::Display for Summary {
                 (s.ended, "ended"),
                 (s.ready - s.held, "ready"),
                 (s.held, "held"),
+                (s.joining, "joining"),
                 (s.parked, "parked"),
                 (s.cancelled, "cancelled"),
             ];

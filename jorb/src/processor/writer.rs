@@ -10,7 +10,7 @@ use super::slot::Shared;
 use crate::{
     Error, JobId, StateId, Status, Workflow,
     run::Walk,
-    store::{Batch, BoxStore, Fresh, Record, Store},
+    store::{Batch, BoxStore, Committed, Fresh, Record, Store},
 };
 
 /// What the store is to do.
@@ -21,7 +21,8 @@ enum Wanted<W: Workflow> {
 
 /// What it did, and nobody has heard of yet.
 enum Done<W: Workflow> {
-    Committed(Box<Work<W>>, Vec<JobId>),
+    /// With the jobs that were not made, and those that have no child left to wait for.
+    Committed(Box<Work<W>>, Vec<JobId>, Vec<Waiting<W>>),
     Read(StateId<W>, Loaded<W>),
     Failed(Error),
 }
@@ -72,7 +73,10 @@ fn next<W: Workflow>(core: &Core<W>, done: Option<&Done<W>>) -> Option<Wanted<W>
 impl<W: Workflow> Wanted<W> {
     fn of(self, store: &mut dyn Store<W>) -> Done<W> {
         let done = match self {
-            Wanted::Commit(work) => store.commit(&work.batch).map(|dropped| Done::Committed(work, dropped)),
+            Wanted::Commit(work) => store.commit(&work.batch).map(|committed| {
+                let Committed { refused, fired } = committed;
+                Done::Committed(work, refused, waiting(fired))
+            }),
             Wanted::Read(load) => read(store, &load).map(|loaded| Done::Read(load.state, loaded)),
         };
         done.unwrap_or_else(Done::Failed)
@@ -82,9 +86,9 @@ impl<W: Workflow> Wanted<W> {
 /// Says what the store did.
 fn tell<W: Workflow>(core: &Core<W>, done: Option<Done<W>>, audience: Option<&Mutex<Audience>>) {
     match done {
-        Some(Done::Committed(work, dropped)) => {
+        Some(Done::Committed(work, dropped, fired)) => {
             let events = audience.map(|_| events(&work.batch, &dropped));
-            core.committed(*work, &dropped);
+            core.committed(*work, &dropped, fired);
             if let (Some(audience), Some(events)) = (audience, events) {
                 lock(audience).events(&events);
             }

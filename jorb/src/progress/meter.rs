@@ -58,7 +58,7 @@ impl Meter {
 
     /// Until every job that there is has ended, if they go on ending as they do.
     pub(super) fn left(&self, overview: &Overview) -> Option<Duration> {
-        left(overview.sum(to_do), self.ends.per_second())
+        left(overview.sum(|s| to_do(s) + s.joining), self.ends.per_second())
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn to_do(state: &StateOverview) -> u64 {
 
 /// All jobs.
 pub(super) fn all(overview: &Overview) -> u64 {
-    ended(overview) + overview.sum(|s| to_do(s) + s.parked + s.cancelled)
+    ended(overview) + overview.sum(|s| to_do(s) + s.joining + s.parked + s.cancelled)
 }
 
 fn left(to_do: u64, per_second: f64) -> Option<Duration> {

@@ -24,6 +24,7 @@ pub(super) fn line(overview: &Overview, meter: &Meter, elapsed: Duration) -> Str
         (overview.sum(|s| if s.held { 0 } else { s.waiting }), "waiting"),
         (overview.sum(|s| if s.held { s.waiting } else { 0 }), "held"),
         (overview.sum(|s| s.delayed), "delayed"),
+        (overview.sum(|s| s.joining), "joining"),
         (overview.sum(|s| s.parked), "parked"),
         (overview.sum(|s| s.cancelled), "cancelled"),
         (overview.sum(|s| s.errors), "errors"),

@@ -12,11 +12,13 @@ const NAME: usize = 12;
 /// Bars are between these wide, or left out.
 const BAR: std::ops::RangeInclusive<usize> = 5..=30;
 /// Every column but the name and the bar.
-const COLUMNS: [&str; 8] = ["waiting", "running", "delayed", "done", "/s", "left", "errors", "parked"];
+const COLUMNS: [&str; 9] =
+    ["waiting", "running", "delayed", "joining", "done", "/s", "left", "errors", "parked"];
 /// Width of each.
-const WIDTHS: [usize; 8] = [7, 7, 7, 7, 6, 6, 6, 6];
+const WIDTHS: [usize; 9] = [7, 7, 7, 7, 7, 6, 6, 6, 6];
 /// Those that go first where there is no room.
-const SPARE: [&str; 8] = ["delayed", "left", "/s", "running", "errors", "waiting", "parked", "done"];
+const SPARE: [&str; 9] =
+    ["joining", "delayed", "left", "/s", "running", "errors", "waiting", "parked", "done"];
 
 const DIM: &str = "2";
 const RED: &str = "31";
@@ -54,7 +56,7 @@ pub(super) fn steps_to_wait_for(overview: &Overview) -> Option<u64> {
 }
 
 fn is_busy(state: &StateOverview) -> bool {
-    to_do(state) + state.parked + state.errors > 0 || state.held
+    to_do(state) + state.joining + state.parked + state.errors > 0 || state.held
 }
 
 struct Layout {
@@ -69,6 +71,10 @@ impl Layout {
     fn new(overview: &Overview, width: usize, colours: bool) -> Self {
         let longest = overview.states.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);
         let mut columns: Vec<usize> = (0..COLUMNS.len()).collect();
+        // Most runs have no joins.
+        if overview.sum(|s| s.joining) == 0 {
+            columns.retain(|&c| COLUMNS[c] != "joining");
+        }
         let taken = |columns: &[usize]| columns.iter().map(|&c| WIDTHS[c] + 1).sum::<usize>();
         for spare in SPARE {
             if taken(&columns) + longest.min(NAME) > width {
@@ -103,6 +109,7 @@ impl Layout {
                 "waiting" => (some(state.waiting), None),
                 "running" => (some(state.executing), None),
                 "delayed" => (some(state.delayed), None),
+                "joining" => (some(state.joining), None),
                 "done" => (some(state.completed), None),
                 "/s" => (short::rate(meter.rate(i)), None),
                 "left" if state.held => ("held".into(), Some(CYAN)),

@@ -34,7 +34,8 @@ impl<W: Workflow> Run<W> {
     /// The run has its jobs, and none of them has anything left to do, now or later.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.is_seeded() && self.header.counts.of(Status::Ready) == 0
+        let counts = &self.header.counts;
+        self.is_seeded() && counts.of(Status::Ready) + counts.of(Status::Joining) == 0
     }
 
     /// The newest job, if there is one.

@@ -17,9 +17,9 @@ pub enum AnyState {}
 ///
 /// They are read page by page, so a run of any size will do; while another process drives the run, each page is of its
 /// own moment. If you say in which state or how they stand, they are found where such jobs are, however many others there
-/// are: first those that are under way, then those that wait, in the order in which they will start, then those that
-/// were seeded and not looked at since, then those that are parked or ended, in the order in which they did. All jobs, or
-/// those with an error of which you say nothing else, come in the order of their numbers.
+/// are: first those that join, then those that are under way, then those that wait, in the order in which they will start, then
+/// those that were seeded and not looked at since, then those that are parked, cancelled or ended, in the order in which they
+/// did. All jobs, or those with an error of which you say nothing else, come in the order of their numbers.
 #[must_use = "it does nothing before it is iterated over"]
 pub struct Jobs<'r, W: Workflow, S = AnyState> {
     pub(super) run: &'r mut Run<W>,

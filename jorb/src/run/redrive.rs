@@ -161,7 +161,8 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
         Redrive { dry_run, ..self }
     }
 
-    /// Tries them again in place, with all their attempts; those that ended are left out. Gives how many there were.
+    /// Tries them again in place, with all their attempts; those that ended are left out. Gives how many there were. A job that
+    /// waits for its children waits no longer, and sees how they stand now; one that was cancelled while it waited waits again.
     ///
     /// The step keeps its number, so its idempotency key is the same as before. Errors and history stay.
     pub fn retry(self) -> Result<u64, Error> {
@@ -229,10 +230,17 @@ fn redriven<W: Workflow>(
     next.seq += 1;
     now.placed = true;
     (now.job.attempt, now.job.began) = (1, None);
-    now.job.status = if terminal { Status::Ended } else { Status::Ready };
+    let waits =
+        before.job.status == Status::Cancelled && before.job.join.as_ref().is_some_and(|join| join.left > 0);
+    now.job.status = match terminal {
+        _ if waits && !moved => Status::Joining,
+        true => Status::Ended,
+        false => Status::Ready,
+    };
     (now.job.ready_at, now.job.delay) = (at, Duration::ZERO);
     now.job.deadline.take_if(|deadline| *deadline <= at);
     let line = moved.then(|| {
+        now.job.join = None;
         now.job.step += 1;
         let id = next.line;
         next.line += 1;
@@ -254,9 +262,13 @@ fn redriven<W: Workflow>(
 }
 
 pub(super) fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Result<(), Error> {
-    run.store.as_mut().ok_or(Error::Away)?.commit(batch)?;
+    let fired = run.store.as_mut().ok_or(Error::Away)?.commit(batch)?.fired;
     let header = &mut run.header;
     header.next = batch.next;
     batch.changes.drain(..).for_each(|change| header.count(&change));
+    for Record { job, .. } in fired {
+        header.counts.add(job.state, Status::Joining, -1);
+        header.counts.add(job.state, job.status, 1);
+    }
     Ok(())
 }

@@ -189,6 +189,7 @@ impl fmt::Display for Report {
             let parts = [
                 (ready, "ready"),
                 (jobs.held, "held"),
+                (jobs.joining, "joining"),
                 (jobs.parked, "parked"),
                 (jobs.cancelled, "cancelled"),
                 (jobs.ended, "ended"),

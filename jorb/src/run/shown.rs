@@ -29,12 +29,21 @@ pub enum Shown {
     Ended,
     /// Nobody wants it any more; stays in its state unless somebody redrives it.
     Cancelled,
+    /// Waits for its children.
+    Joining,
 }
 
 impl Shown {
     /// All of them.
-    pub const ALL: [Shown; 6] =
-        [Shown::Ready, Shown::Delayed, Shown::Held, Shown::Parked, Shown::Ended, Shown::Cancelled];
+    pub const ALL: [Shown; 7] = [
+        Shown::Ready,
+        Shown::Delayed,
+        Shown::Held,
+        Shown::Parked,
+        Shown::Ended,
+        Shown::Cancelled,
+        Shown::Joining,
+    ];
 
     /// The word for it.
     #[must_use]
@@ -46,6 +55,7 @@ impl Shown {
             Shown::Parked => "parked",
             Shown::Ended => "ended",
             Shown::Cancelled => "cancelled",
+            Shown::Joining => "joining",
         }
     }
 
@@ -54,6 +64,7 @@ impl Shown {
             Status::Parked => Shown::Parked,
             Status::Ended => Shown::Ended,
             Status::Cancelled => Shown::Cancelled,
+            Status::Joining => Shown::Joining,
             Status::Ready if held.contains(&record.job.state) => Shown::Held,
             Status::Ready if record.job.ready_at > now => Shown::Delayed,
             Status::Ready => Shown::Ready,
@@ -68,6 +79,7 @@ impl From<Status> for Shown {
             Status::Parked => Shown::Parked,
             Status::Ended => Shown::Ended,
             Status::Cancelled => Shown::Cancelled,
+            Status::Joining => Shown::Joining,
         }
     }
 }

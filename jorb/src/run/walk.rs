@@ -45,7 +45,7 @@ impl<W: Workflow> Filter<W> {
     pub(crate) fn asks_for(&self, record: &Record<W>, shown: Shown) -> bool {
         self.state.is_none_or(|state| state == record.job.state)
             && self.status.is_none_or(|status| status == shown)
-            && (!self.to_do || record.job.status == Status::Ready)
+            && (!self.to_do || matches!(record.job.status, Status::Ready | Status::Joining))
     }
 }
 
@@ -106,7 +106,13 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
         states.retain(|state| header.held.contains(state) == (filter.status == Some(Shown::Held)));
     }
     let (ends, goes_on): (Vec<_>, Vec<_>) = states.into_iter().partition(|state| state.spec().terminal());
+    let in_all =
+        |status| goes_on.iter().chain(&ends).map(move |state| Place::Line(*state, status, Lane::FIRST));
     let mut places = VecDeque::new();
+    // First: who cancels their children page by page would not meet them any more.
+    if filter.status.is_none_or(|shown| shown == Shown::Joining) {
+        places.extend(in_all(Status::Joining));
+    }
     if filter.status.is_none_or(waits) && !goes_on.is_empty() {
         places.push_back(Place::Moving);
         places.extend(goes_on.iter().map(|state| Place::Lines(*state, Status::Ready, None)));
@@ -119,7 +125,7 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
         places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Parked, Lane::FIRST)));
     }
     if stands(Shown::Cancelled) {
-        places.extend(goes_on.iter().map(|state| Place::Line(*state, Status::Cancelled, Lane::FIRST)));
+        places.extend(in_all(Status::Cancelled));
     }
     if stands(Shown::Ended) {
         places.extend(ends.iter().map(|state| Place::Line(*state, Status::Ended, Lane::FIRST)));

@@ -1,5 +1,5 @@
 //! What is committed at once.
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -177,6 +177,23 @@ pub struct New<W: Workflow> {
     pub record: Record<W>,
     /// Unique for the record's state.
     pub once: Option<String>,
+}
+
+/// What came of a batch.
+pub struct Committed<W: Workflow> {
+    /// The new jobs that a `once` key kept from being made.
+    pub refused: Vec<JobId>,
+    /// The jobs whose [join](crate::Next::when_children_done) was over with it, as they are now: placed, and no longer joining
+    /// but ready, or ended.
+    pub fired: Vec<Record<W>>,
+}
+
+impl<W: Workflow> fmt::Debug for Committed<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Committed { refused, fired } = self;
+        let fired: Vec<_> = fired.iter().map(|record| record.job.id).collect();
+        f.debug_struct("Committed").field("refused", refused).field("fired", &fired).finish()
+    }
 }
 
 /// A job that comes from another store.

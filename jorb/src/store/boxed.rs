@@ -1,7 +1,9 @@
 //! A store that was chosen while running is a store.
 use std::path::{Path, PathBuf};
 
-use super::{Access, Batch, BoxStore, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn};
+use super::{
+    Access, Batch, BoxStore, Committed, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
+};
 use crate::{Error, Form, JobId, StateId, Status, Workflow};
 
 macro_rules! forward {
@@ -19,7 +21,7 @@ impl<W: Workflow> Store<W> for BoxStore<W> {
         path(self: &Self) -> &Path;
         beside(self: &Self, suffix: &str) -> Option<PathBuf>;
         open(self: &mut Self, access: Access) -> Result<Header<W>, Error>;
-        commit(self: &mut Self, batch: &Batch<W>) -> Result<Vec<JobId>, Error>;
+        commit(self: &mut Self, batch: &Batch<W>) -> Result<Committed<W>, Error>;
         clear(self: &mut Self) -> Result<(), Error>;
         restore(self: &mut Self, jobs: Vec<Restored<W>>) -> Result<(), Error>;
         close(self: &mut Self) -> Result<(), Error>;

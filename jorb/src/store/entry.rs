@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Dropped, Record, StateName, Story, table::Once};
-use crate::{JobId, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow, codec};
+use crate::{JobId, Join, Saved, Snapshot, StateId, Status, Timestamp, Unwritable, Workflow, codec};
 
 pub(crate) use head::Head;
 pub(crate) use raw::{compact, raw};
@@ -56,6 +56,9 @@ pub(crate) struct Entry {
     pub(crate) deadline: Option<When>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) kicked: u64,
+    /// What it waits for, or how its children stood then. What it waits for is counted anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) children: Option<Join>,
     /// The commit that made it so: its turn among jobs of the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seq: Option<u64>,
@@ -184,6 +187,7 @@ impl Entry {
             delay_ms: Millis(job.delay),
             deadline: job.deadline.map(When),
             kicked: job.kicked,
+            children: job.join.as_deref().cloned(),
             seq: Some(*seq),
             placed: *placed && job.status == Status::Ready,
             priority: job.priority,
@@ -241,6 +245,7 @@ impl Entry {
             ready_at: self.ready_at.map_or(Timestamp(0), |When(at)| at),
             delay: self.delay_ms.0,
             deadline: self.deadline.map(|When(at)| at),
+            join: self.children.map(Arc::new),
         };
         let record = Record {
             job,

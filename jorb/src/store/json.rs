@@ -9,7 +9,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Committed, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     entry::{Entry, Head},
     lock::{Lock, beside, canonical},
     table::{Once, Row, Table},
@@ -241,14 +241,16 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
         Ok(self.open.insert(open).table.header())
     }
 
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
         let refused = self.driven()?.0.refused(batch);
         let new = batch.changes.iter().map(|change| change.kicks.len()).sum::<usize>() + batch.added.len();
         self.refuse_more_than_most(new - refused.len())?;
-        self.append(&Commit::of(self.table()?, batch, &refused)?)?;
-        self.driven()?.0.apply(batch);
+        let table = self.table()?;
+        let joins = table.joins(batch, &refused);
+        self.append(&Commit::of(table, batch, &refused, &joins)?)?;
+        let committed = self.driven()?.0.apply(batch, joins);
         self.rewrite_if_long();
-        Ok(refused)
+        Ok(committed)
     }
 
     fn clear(&mut self) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{
-    Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Committed, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     table::{Row, Table},
 };
 use crate::{Error, Form, JobId, StateId, Status, Timestamp, Workflow};
@@ -79,8 +79,10 @@ impl<W: Workflow> Store<W> for MemoryStore<W> {
         Ok(self.table().header())
     }
 
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
-        Ok(self.table().apply(batch))
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
+        let table = self.table();
+        let joins = table.joins(batch, &table.refused(batch));
+        Ok(table.apply(batch, joins))
     }
 
     fn clear(&mut self) -> Result<(), Error> {

@@ -64,8 +64,9 @@ impl Settle {
             self.moved_by_hand(&mut entry, from, state);
         }
         let status = match (state.spec().terminal(), entry.status) {
+            (_, Some(stays @ (Status::Joining | Status::Cancelled))) => stays,
             (true, _) => Status::Ended,
-            (false, Some(stays @ (Status::Parked | Status::Cancelled))) => stays,
+            (false, Some(Status::Parked)) => Status::Parked,
             (false, _) => Status::Ready,
         };
         self.changed |= entry.status != Some(status) || entry.ready_at.is_none();
@@ -124,6 +125,7 @@ impl Settle {
         entry.began = None;
         entry.deadline.take_if(|When(deadline)| *deadline <= self.now);
         entry.status = None;
+        entry.children = None;
         entry.placed = false;
         entry.ready_at = None;
         entry.delay_ms = Millis::default();

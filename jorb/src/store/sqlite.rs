@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{
-    Access, Batch, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
+    Access, Batch, Committed, Failure, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn,
     lock::{Lock, beside},
     transfer,
 };
@@ -19,6 +19,7 @@ mod checkpoint;
 mod commit;
 mod fail;
 mod history;
+mod joins;
 mod migrate;
 mod open;
 mod overview;
@@ -132,12 +133,12 @@ impl<W: Workflow> Store<W> for SqliteStore {
         Ok(header)
     }
 
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
-        let taken = self.with("commit a batch", |open| commit::commit(open, batch))?;
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
+        let committed = self.with("commit a batch", |open| commit::commit(open, batch))?;
         if let Some(Open { conn, driven: Some(driven), .. }) = &mut self.open {
             driven.checkpoints.after_commit(conn);
         }
-        Ok(taken)
+        Ok(committed)
     }
 
     fn clear(&mut self) -> Result<(), Error> {

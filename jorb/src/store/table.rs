@@ -8,13 +8,15 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Batch, Change, Counts, Fresh, Header, Lane, New, OnceKey, Record, Seeding, Standing, Story, Turn,
+    Batch, Change, Committed, Counts, Fresh, Header, Lane, New, OnceKey, Record, Seeding, Standing, Story,
+    Turn, joins::Joins,
 };
 use crate::{JobId, StateId, Status, Timestamp, Workflow};
 
 pub(crate) use row::{Once, Row, story};
 use rows::Rows;
 
+mod join;
 mod row;
 mod rows;
 
@@ -56,8 +58,8 @@ impl<W: Workflow> Table<W> {
         table
     }
 
-    /// Makes all that a batch says so. Gives the new jobs that a `once` key kept from being made.
-    pub(crate) fn apply(&mut self, batch: &Batch<W>) -> Vec<JobId> {
+    /// Makes all that a batch says so, and what it [does to joins](Table::joins).
+    pub(crate) fn apply(&mut self, batch: &Batch<W>, joins: Joins<W>) -> Committed<W> {
         for &(_, state) in &batch.admitted {
             let fresh = &mut self.head.fresh.by_state[state.index()];
             *fresh = fresh.saturating_sub(1);
@@ -69,7 +71,7 @@ impl<W: Workflow> Table<W> {
             refused.extend(change.kicks.iter().filter_map(|kick| self.make(kick)));
         }
         refused.extend(batch.added.iter().filter_map(|new| self.make(new)));
-        refused
+        Committed { refused, fired: self.join(joins) }
     }
 
     /// What a batch makes of a header, but for what is counted.

@@ -20,6 +20,11 @@ impl Cancels {
     }
 }
 
+/// Now, or later.
+fn has_a_step_to_make(status: Status) -> bool {
+    matches!(status, Status::Ready | Status::Joining)
+}
+
 impl Account {
     /// Numbers of jobs are less than this.
     pub fn jobs_so_far(&self) -> u64 {
@@ -31,7 +36,7 @@ impl Account {
         self.asked.push(which);
         let meant = self.jobs.iter().filter(|(id, known)| match which {
             Cancels::Job(job) => **id == job && known.status != Status::Ended,
-            Cancels::State(state) => known.state == state && known.status == Status::Ready,
+            Cancels::State(state) => known.state == state && has_a_step_to_make(known.status),
         });
         meant.map(|(id, known)| (*id, known.step)).collect()
     }
@@ -61,7 +66,7 @@ impl Account {
             let known = &self.jobs[id];
             let left = match which {
                 Cancels::Job(_) => !matches!(known.status, Status::Ended | Status::Cancelled),
-                Cancels::State(_) => known.status == Status::Ready && known.step == *step,
+                Cancels::State(_) => has_a_step_to_make(known.status) && known.step == *step,
             };
             if left {
                 self.wrong.push(format!("{id} is {} though {which:?} was cancelled", known.status));

@@ -261,6 +261,7 @@ impl Model {
             ready_at: Timestamp(T0),
             delay: Duration::ZERO,
             deadline: random.once_in(3).then(|| Timestamp(T0 + random.below(1000))),
+            join: None,
         };
         let seq = take(&mut self.header.next.seq);
         let placed = late && (parent.is_none() || random.once_in(2));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jorb::{
     Error, Form, JobId, StateId, Status,
-    store::{Access, Batch, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn},
+    store::{Access, Batch, Committed, Header, Lane, OnceKey, Record, Restored, Store, Story, Turn},
 };
 
 use super::{Model, tell};
@@ -44,7 +44,7 @@ impl Store<Flow> for Model {
         Ok(self.header())
     }
 
-    fn commit(&mut self, _: &Batch<Flow>) -> Result<Vec<JobId>, Error> {
+    fn commit(&mut self, _: &Batch<Flow>) -> Result<Committed<Flow>, Error> {
         unreachable!("a model says what it does")
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store,
-    store::{Access, Batch, Change, Header, Lane, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, Change, Committed, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 use super::Trace;
@@ -186,7 +186,7 @@ impl Store<Walk> for Slow {
         self.store.open(access)
     }
 
-    fn commit(&mut self, batch: &Batch<Walk>) -> Result<Vec<JobId>, Error> {
+    fn commit(&mut self, batch: &Batch<Walk>) -> Result<Committed<Walk>, Error> {
         let trace = self.disk.trace.clone();
         self.does(Does::Commit, |store| {
             let change = |change: &Change<Walk>| {

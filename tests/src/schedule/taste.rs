@@ -34,6 +34,7 @@ pub(super) struct Taste {
     steps_per_job: u64,
     depth: u32,
     slow: bool,
+    joins: bool,
 }
 
 impl Taste {
@@ -59,12 +60,14 @@ impl Taste {
             grace: *dice.one_of(&[0, 20, 10_000]),
             delay: *dice.one_of(&[5, 200, 60_000]),
             steps_per_job: *dice.one_of(&[2, 4]),
-            depth: u32::from(!dice.once_in(3)),
+            depth: *dice.one_of(&[0, 1, 1, 2]),
             slow: !dice.once_in(4),
+            joins: dice.once_in(2),
         }
     }
 
     pub(super) fn plan(&self, seed: u64) -> Plan {
-        Plan { seed, depth: self.depth, steps: self.steps_per_job, delay: self.delay, slow: self.slow }
+        let Taste { depth, steps_per_job: steps, delay, slow, joins, .. } = *self;
+        Plan { seed, depth, steps, delay, slow, joins }
     }
 }

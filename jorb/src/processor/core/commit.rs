@@ -3,11 +3,11 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 
-use super::{Core, Inner, Phase};
+use super::{Core, Inner, Phase, finish::size};
 use crate::{
     JobId, StateId, Status, Tuning, Workflow,
     processor::line::{AtHand, Waiting},
-    store::{Batch, Change, LimiterName, Record},
+    store::{Batch, Change, LimiterName, Record, Standing},
 };
 
 /// Most steps in one transaction, in windows.
@@ -88,8 +88,8 @@ impl<W: Workflow> Core<W> {
         Some(Work { batch, followers, saved })
     }
 
-    /// A batch is durable: `dropped` are new jobs that were not made.
-    pub(in crate::processor) fn committed(&self, work: Work<W>, dropped: &[JobId]) {
+    /// A batch is durable: `dropped` are new jobs that were not made, `fired` those that have no child left to wait for.
+    pub(in crate::processor) fn committed(&self, work: Work<W>, dropped: &[JobId], fired: Vec<Waiting<W>>) {
         let Work { mut batch, mut followers, saved } = work;
         let dropped: HashSet<JobId> = dropped.iter().copied().collect();
         for saved in saved {
@@ -126,6 +126,9 @@ impl<W: Workflow> Core<W> {
             }
         }
         inner.spare = (changes, followers);
+        for job in fired {
+            inner.fire(job, now, &mut woken);
+        }
         for queue in &mut inner.queues {
             queue.committed();
         }
@@ -182,6 +185,28 @@ impl<W: Workflow> Inner<W> {
             Then::Here(line, _) => queue.cancel(line, true, record.turn()),
             Then::Stored(line) => queue.cancel(line, false, record.turn()),
             Then::Away => {}
+        }
+    }
+
+    /// A job waits for no child any more: the store has it in the line of its key.
+    fn fire(&mut self, job: Waiting<W>, now: u64, woken: &mut [bool]) {
+        let before = job.record.standing();
+        let Standing { state, status, turn, ref lane, .. } = before;
+        self.durable.counts.add(state, Status::Joining, -1);
+        self.durable.counts.add(state, status, 1);
+        if status != Status::Ready {
+            return;
+        }
+        let line = self.line(state, lane, false, now);
+        let queue = &mut self.queues[state.index()];
+        if !queue.expect(line, turn, size(&job.record.job), now) {
+            queue.saved(line, turn);
+        } else if job.at_hand.demand.key == lane.key {
+            woken[state.index()] = true;
+            queue.arrive(line, Waiting { since: now, ..job });
+        } else {
+            queue.cancel(line, true, turn);
+            self.astray(before, job, now);
         }
     }
 

@@ -144,6 +144,7 @@ impl<W: Workflow> Core<W> {
                 executing,
                 delayed,
                 completed,
+                joining: counts.get(state, Status::Joining),
                 parked: counts.get(state, Status::Parked),
                 cancelled: counts.get(state, Status::Cancelled),
                 errors: inner.tally.errors[state.index()],

@@ -162,6 +162,11 @@ impl<W: Workflow> Inner<W> {
         let kicks = kicks.into_iter().zip(of_kicks).map(kick).collect();
         let then = match action {
             Action::Run => self.follower(&mut record, at_hand, ended),
+            Action::Join => {
+                // The store puts it in the line of its key when its children are done.
+                record.key = at_hand.demand.key;
+                Then::Away
+            }
             Action::Park | Action::End | Action::Cancel | Action::Stay => Then::Away,
         };
         self.queues[before.state.index()].uncommitted += 1;
@@ -249,6 +254,7 @@ impl<W: Workflow> Inner<W> {
             ready_at: Timestamp(now / 1_000_000),
             delay: Duration::ZERO,
             deadline: kick.deadline.map(|deadline| Timestamp(now / 1_000_000) + deadline),
+            join: None,
         };
         let seq = take(&mut self.next.seq);
         let mut record = Record { job, seq, placed: true, key: None, last_line: None, last_error: None };

@@ -135,17 +135,20 @@ impl<W: Workflow> Inner<W> {
         if let (Some(last), true) = (last, queue.find(&lane) == Some(line)) {
             queue.pass(line, last);
         }
-        for mut job in astray {
+        for job in astray {
             // Those are read again.
             if unsaved.is_some_and(|unsaved| job.turn() >= unsaved) {
                 continue;
             }
-            let before = job.record.standing();
-            job.record.key.clone_from(&job.at_hand.demand.key);
-            let mut record = *job.record;
-            let then = self.follower(&mut record, job.at_hand, now);
-            self.place(before, Box::new(record), then);
+            self.astray(job.record.standing(), job, now);
         }
+    }
+
+    /// A placed job goes to the line of the key that the program says.
+    pub(super) fn astray(&mut self, before: Standing<W>, job: Waiting<W>, now: u64) {
+        let Waiting { mut record, at_hand, .. } = job;
+        let then = self.follower(&mut record, at_hand, now);
+        self.place(before, record, then);
     }
 
     /// A job stands elsewhere, as it is.

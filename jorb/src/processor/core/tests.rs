@@ -1,17 +1,17 @@
 //! A scheduler without slots and without a store.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::advance;
 use uuid::Uuid;
 
 use super::{Bounds, Core, Pull};
 use crate::{
-    Clock, Form, Policy, Rate, StateId, Status, Timestamp,
+    Clock, Form, Join, Policy, Rate, StateId, Status, Timestamp,
     processor::{
         line::Waiting,
         queue::tests::{Lone, record, turn},
     },
-    store::{Fresh, Header},
+    store::{Change, Fresh, Header},
 };
 
 /// Of a state with so many jobs, so many of them fresh.
@@ -66,4 +66,16 @@ async fn a_disk_that_is_always_slow_only_delays_a_start() {
     let permit = core.starts(state, permit).expect("it was saved as of 20 ms after it was taken");
     advance(Duration::from_millis(150)).await;
     assert!(core.starts(state, permit).is_none(), "a disk that was slow once is given more time");
+}
+
+#[test]
+fn who_is_cancelled_before_its_children_are_counted_still_waits_for_them() {
+    let mut joins = record(turn(1, 1), true);
+    joins.job.status = Status::Joining;
+    for (known, left) in [(0, 1), (7, 7)] {
+        joins.job.join = Some(Arc::new(Join { left: known, ..Join::new(true) }));
+        let now = Change::cancelling(joins.clone(), Timestamp(2), 2).now;
+        assert_eq!(now.job.status, Status::Cancelled);
+        assert_eq!(now.job.join.as_deref(), Some(&Join { left, ..Join::new(true) }));
+    }
 }

@@ -68,6 +68,7 @@ pub(in crate::processor) fn record(turn: Turn, placed: bool) -> Record<Lone> {
         ready_at: turn.ready_at,
         delay: Duration::ZERO,
         deadline: None,
+        join: None,
     };
     Record { job, seq: turn.seq, placed, key: None, last_line: None, last_error: None }
 }

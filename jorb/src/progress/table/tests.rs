@@ -27,6 +27,7 @@ pub(in crate::progress) fn overview(states: usize) -> Overview {
         executing: 0,
         delayed: 0,
         completed: 0,
+        joining: 0,
         parked: 0,
         cancelled: 0,
         errors: 0,
@@ -98,6 +99,7 @@ fn the_table_at_80_columns() {
         executing: 4,
         delayed: 12,
         completed: 1_300,
+        joining: 0,
         parked: 1,
         errors: 3,
         ..run.states[0].clone()

@@ -1,6 +1,6 @@
 //! Numbers that are too large to count on from.
 use super::{Entry, Head};
-use crate::store::Numbers;
+use crate::{Join, store::Numbers};
 
 /// 2⁵³: all readers of JSON agree on a number up to it, and nobody who counts on from it comes to an end.
 const LARGEST: u64 = 1 << 53;
@@ -12,6 +12,10 @@ impl Entry {
         let (parent, n) = self.parent.map_or((0, 0), |parent| (parent.job.0, parent.n));
         check([("id", id), ("parent", parent.max(n)), ("step", self.step), ("kicked", self.kicked)])?;
         check([("seq", self.seq.unwrap_or(0))])?;
+        if let Some(Join { left, ended, parked, cancelled, .. }) = &self.children {
+            let most = ended.values().chain(parked.values()).chain(cancelled.values()).chain([left]).max();
+            check([("children", most.copied().unwrap_or(0))])?;
+        }
         for line in &self.history {
             let kicked = line.kicked.map_or(0, |kicked| kicked.count.max(kicked.first.map_or(0, |id| id.0)));
             check([("id", line.id.unwrap_or(0)), ("step", line.step), ("kicked", kicked)])?;

@@ -9,6 +9,7 @@ use crate::{
     store::{
         Batch, Change, New, Record, Story,
         entry::{Entry, Head},
+        joins::Joins,
         table::{Once, Table},
     },
 };
@@ -22,11 +23,13 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    /// What a batch makes of a run, but for the new jobs that are refused.
+    /// What a batch makes of a run, but for the new jobs that are refused. How many children a job still waits for is
+    /// counted when the document is read.
     pub(super) fn of<W: Workflow>(
         table: &Table<W>,
         batch: &Batch<W>,
         refused: &[JobId],
+        joins: &Joins<W>,
     ) -> Result<Self, Error> {
         let mut header = table.header();
         Table::turn(&mut header, batch);
@@ -53,6 +56,7 @@ impl Commit {
         }
         let added = batch.added.iter().filter(|added| made(added));
         jobs.extend(added.map(|added| (&added.record, Story::nothing(), Once::of(added))));
+        jobs.extend(joins.fired.iter().map(|(_, record)| (record, Story::nothing(), None)));
         let entry = |(record, story, once): (&Record<W>, _, _)| {
             Entry::of(record, story, once).map_err(|e| unwritable(record.job.id, e))
         };

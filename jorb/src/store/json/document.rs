@@ -110,7 +110,9 @@ pub(super) fn run<W: Workflow>(
     }
     changed |= kicks_are_counted(&mut rows) | settle.changed | all_fresh_or_none(&mut header, &mut rows);
     header.next = settle.next;
-    Ok((Table::from_rows(header, rows.into_values()), changed))
+    let mut table = Table::from_rows(header, rows.into_values());
+    changed |= table.count_joins();
+    Ok((table, changed))
 }
 
 fn checked(entry: &Entry) -> Result<(), String> {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     JobId, StateId, Status, Workflow,
-    store::{BLOCK, Batch, Change, Lane, New, Record, Seeding, Standing},
+    store::{BLOCK, Batch, Change, Committed, Lane, New, Record, Seeding, Standing},
 };
 
 /// Nearly all jobs have neither priority nor key: with constants, the tree is searched quicker.
@@ -34,7 +34,7 @@ const MOVING: &str =
     "INSERT INTO moving VALUES (?1, ?2) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs";
 const STILL: &str = "DELETE FROM moving WHERE block = ?1 AND jobs = 0";
 
-pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<Vec<JobId>, Fail> {
+pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<Committed<W>, Fail> {
     let Open { conn, states, overview, .. } = open;
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // What memory knows changes when the disk has.
@@ -47,7 +47,8 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
     }
     writer.settle(&batch.changes)?;
     writer.add(&batch.added, fresh)?;
-    let (moving, taken) = writer.end();
+    let fired = writer.join(batch, overview.seeding, overview.counts.of(Status::Joining))?;
+    let (moving, refused) = writer.end();
 
     write_moving(&transaction, moving)?;
     next.next = batch.next;
@@ -75,19 +76,19 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<V
     }
     transaction.commit()?;
     *overview = next;
-    Ok(taken)
+    Ok(Committed { refused, fired })
 }
 
 /// The jobs of a batch.
-struct Writer<'a> {
-    conn: &'a Connection,
-    states: &'a States,
+pub(super) struct Writer<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) states: &'a States,
     overview: &'a mut Overview,
     /// By how many the moving jobs of a block become more.
     moving: HashMap<u64, i64>,
     /// New jobs that a `once` key kept from being made.
     taken: Vec<JobId>,
-    job: Repeated<'a, 18>,
+    pub(super) job: Repeated<'a, 18>,
     place: [CachedStatement<'a>; 2],
     leave: [CachedStatement<'a>; 2],
     line: Repeated<'a, 12>,
@@ -137,11 +138,28 @@ impl<'a> Writer<'a> {
     fn change<W: Workflow>(&mut self, change: &Change<W>) -> Result<(), Fail> {
         let Change { before, now, line, error, kicks } = change;
         let id = now.job.id;
-        let after = now.standing();
+        self.stand(id, before, &now.standing())?;
+        if let Some(line) = line {
+            history::write_line(&mut self.line, self.conn, self.states, id, line)?;
+        }
+        if let Some(error) = error {
+            history::write_error(&mut self.error, self.conn, self.states, id, error)?;
+        }
+        history::prune(self.conn, change)?;
+        self.add(kicks, false)
+    }
+
+    /// A job stands elsewhere.
+    pub(super) fn stand<W: Workflow>(
+        &mut self,
+        id: JobId,
+        before: &Standing<W>,
+        after: &Standing<W>,
+    ) -> Result<(), Fail> {
         self.count(before, -1)?;
-        self.count(&after, 1)?;
+        self.count(after, 1)?;
         let fresh = &mut self.overview.fresh;
-        match (moves(before), moves(&after)) {
+        match (moves(before), moves(after)) {
             (true, false) if (fresh.next..fresh.end).contains(&id.0) => {
                 let jobs = &mut fresh.by_state[before.state.index()];
                 *jobs = jobs.checked_sub(1).ok_or_else(|| uncounted(before.state, "fresh"))?;
@@ -154,16 +172,9 @@ impl<'a> Writer<'a> {
             at_place(&mut self.leave, self.states, id, before)?;
         }
         if after.placed {
-            at_place(&mut self.place, self.states, id, &after)?;
+            at_place(&mut self.place, self.states, id, after)?;
         }
-        if let Some(line) = line {
-            history::write_line(&mut self.line, self.conn, self.states, id, line)?;
-        }
-        if let Some(error) = error {
-            history::write_error(&mut self.error, self.conn, self.states, id, error)?;
-        }
-        history::prune(self.conn, change)?;
-        self.add(kicks, false)
+        Ok(())
     }
 
     /// Writes what became of jobs in the end, in order of their numbers, in which the tree has them: an eighth faster.

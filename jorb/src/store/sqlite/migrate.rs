@@ -12,20 +12,25 @@ const STEPS: [&str; FORMAT as usize - 1] = [
     "ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE job ADD COLUMN key TEXT;
   ALTER TABLE job ADD COLUMN deadline INTEGER;
+  ALTER TABLE job ADD COLUMN children TEXT;
   CREATE TABLE keyed(limiter INTEGER, key TEXT, due_at INTEGER, rate REAL, ceiling REAL,
-  PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID",
+  PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID;
+  CREATE TABLE joining(job INTEGER PRIMARY KEY, children TEXT NOT NULL) STRICT",
 ];
 
 /// What lets a file of format 1 be read by today's queries, which leaves it as it is.
 const FORMAT_1: &str = "CREATE TEMP VIEW job AS
-  SELECT *, NULL AS began, 0 AS priority, NULL AS key, NULL AS deadline FROM main.job;
+    SELECT *, NULL AS began, 0 AS priority, NULL AS key, NULL AS deadline, NULL AS children FROM main.job;
+  CREATE TEMP VIEW joining AS SELECT 0 AS job, '' AS children WHERE 0;
   CREATE TEMP VIEW learned AS SELECT 0 AS state, 0.0 AS rate, NULL AS ceiling WHERE 0;
   CREATE TEMP VIEW keyed AS SELECT 0 AS limiter, '' AS key, NULL AS due_at, NULL AS rate, NULL AS ceiling WHERE 0;
   CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency,
     NULL AS retries, NULL AS backoff WHERE 0";
 
 /// The same of format 2.
-const FORMAT_2: &str = "CREATE TEMP VIEW job AS SELECT *, 0 AS priority, NULL AS key, NULL AS deadline FROM main.job;
+const FORMAT_2: &str = "CREATE TEMP VIEW job AS
+    SELECT *, 0 AS priority, NULL AS key, NULL AS deadline, NULL AS children FROM main.job;
+  CREATE TEMP VIEW joining AS SELECT 0 AS job, '' AS children WHERE 0;
   CREATE TEMP VIEW keyed AS SELECT 0 AS limiter, '' AS key, NULL AS due_at, NULL AS rate, NULL AS ceiling WHERE 0";
 
 /// All steps from an older format to today's, or none.

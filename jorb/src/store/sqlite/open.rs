@@ -212,7 +212,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
         return Err(Fail::Damaged("its format is 0, which no version of jorb has written".into()));
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for table in &TABLES[..TABLES.len() - [3, 1, 0][(found as usize).clamp(1, 3) - 1]] {
+    for table in &TABLES[..TABLES.len() - [4, 2, 0][(found as usize).clamp(1, 3) - 1]] {
         if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }

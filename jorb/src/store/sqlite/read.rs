@@ -1,7 +1,9 @@
 //! Looking jobs up.
-use rusqlite::{OptionalExtension, Params, params};
+use std::sync::Arc;
 
-use super::{Open, fail::Fail, int, row, schema::job_columns};
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+use super::{Open, fail::Fail, int, joins, row, schema::job_columns, states::States};
 use crate::{
     JobId, StateId, Status, Workflow,
     store::{BLOCK, Lane, OnceKey, Record, Turn},
@@ -35,19 +37,31 @@ pub(super) const CHILD: &str =
   WHERE ?2 < kick.nth + jobs AND id = first + ?2 - kick.nth";
 
 pub(super) fn page<W: Workflow>(open: &Open, from: JobId, most: usize) -> Result<Vec<Record<W>>, Fail> {
-    records(open, PAGE, [int(from.0), limit(most)])
+    records(&open.conn, &open.states, PAGE, [int(from.0), limit(most)])
 }
 
 pub(super) fn job<W: Workflow>(open: &Open, id: JobId) -> Result<Option<Record<W>>, Fail> {
-    Ok(records(open, JOB, [int(id.0)])?.pop())
+    Ok(records(&open.conn, &open.states, JOB, [int(id.0)])?.pop())
 }
 
 pub(super) fn moving<W: Workflow>(open: &Open) -> Result<Vec<Record<W>>, Fail> {
-    records(open, MOVING, [int(BLOCK)])
+    records(&open.conn, &open.states, MOVING, [int(BLOCK)])
 }
 
 pub(super) fn line<W: Workflow>(
     open: &Open,
+    state: StateId<W>,
+    status: Status,
+    lane: &Lane,
+    after: Option<Turn>,
+    most: usize,
+) -> Result<Vec<Record<W>>, Fail> {
+    places(&open.conn, &open.states, state, status, lane, after, most)
+}
+
+pub(super) fn places<W: Workflow>(
+    conn: &Connection,
+    states: &States,
     state: StateId<W>,
     status: Status,
     lane: &Lane,
@@ -59,9 +73,10 @@ pub(super) fn line<W: Workflow>(
     let key = key.as_deref().unwrap_or_default();
     let mut line = Vec::new();
     let mut lines = 0;
-    for id in open.states.ids_of(state) {
+    for id in states.ids_of(state) {
         line.extend(records(
-            open,
+            conn,
+            states,
             LINE,
             params![status as i64, id, priority, key, ready_at, seq, limit(most)],
         )?);
@@ -133,12 +148,23 @@ pub(super) fn once<W: Workflow>(open: &mut Open, id: JobId) -> Result<Option<Onc
     Ok(Some(OnceKey { state: states.state(state)?, key }))
 }
 
-fn records<W: Workflow>(open: &Open, sql: &str, params: impl Params) -> Result<Vec<Record<W>>, Fail> {
-    let mut statement = open.conn.prepare_cached(sql)?;
+pub(super) fn records<W: Workflow>(
+    conn: &Connection,
+    states: &States,
+    sql: &str,
+    params: impl Params,
+) -> Result<Vec<Record<W>>, Fail> {
+    let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
-        records.push(row::read(row, &open.states)?);
+        let mut record = row::read(row, states)?;
+        if record.job.status == Status::Joining
+            && let Some(join) = joins::joining(conn, record.job.id)?
+        {
+            record.job.join = Some(Arc::new(join));
+        }
+        records.push(record);
     }
     Ok(records)
 }

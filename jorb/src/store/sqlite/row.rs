@@ -1,16 +1,16 @@
 //! A job as a row.
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use rusqlite::{Row, types::ValueRef};
 
-use super::{fail::Fail, int, repeated::Repeated, schema::job_columns, states::States};
+use super::{fail::Fail, int, joins, repeated::Repeated, schema::job_columns, states::States};
 use crate::{Error, JobId, Saved, Snapshot, Status, Timestamp, Unwritable, Workflow, codec, store::Record};
 
 /// The texts are bound last.
 pub(super) const WRITE: &str = concat!(
     "INSERT OR REPLACE INTO job(",
     job_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?19, ?20, ?16, ?17, ?21, ?18)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?19, ?20, ?16, ?17, ?21, ?18, ?22)"
 );
 
 /// Writes a row, over the one that is there.
@@ -46,6 +46,7 @@ pub(super) fn write<W: Workflow>(
     statement.other(1, data.as_deref())?;
     statement.other(2, context.as_deref())?;
     statement.other(3, key.as_deref())?;
+    statement.other(4, job.join.as_deref().map(joins::text))?;
     statement.execute()?;
     Ok(())
 }
@@ -72,6 +73,10 @@ pub(super) fn read<W: Workflow>(row: &Row<'_>, states: &States) -> Result<Record
         ready_at: Timestamp(natural(row, 9)?),
         delay: Duration::from_millis(natural(row, 10)?),
         deadline: optional(row, 20)?.map(Timestamp),
+        join: match row.get_ref(21)? {
+            ValueRef::Null => None,
+            text => Some(Arc::new(joins::parse(text.as_str().map_err(rusqlite::Error::from)?)?)),
+        },
     };
     Ok(Record {
         job,

@@ -9,9 +9,9 @@ pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 pub(super) const FORMAT: u32 = 3;
 
 /// All tables, to tell a damaged file from a sound one. The last ones are there from formats 2 and 3 on.
-pub(super) const TABLES: [&str; 18] = [
+pub(super) const TABLES: [&str; 19] = [
     "run", "overall", "state", "count", "fresh", "held", "limiter", "job", "place", "moving", "kick", "line",
-    "error", "dropped", "once", "learned", "tuned", "keyed",
+    "error", "dropped", "once", "learned", "tuned", "keyed", "joining",
 ];
 
 /// The columns of `job`, in the order in which rows are written and read. The texts come behind the numbers, so that
@@ -20,7 +20,7 @@ pub(super) const TABLES: [&str; 18] = [
 macro_rules! job_columns {
     () => {
         "id, state, status, step, attempt, errors, kicked, parent, nth, ready_at, delay, seq, placed, \
-         last_line, last_error, data, context, began, priority, key, deadline"
+         last_line, last_error, data, context, began, priority, key, deadline, children"
     };
 }
 pub(super) use job_columns;
@@ -58,11 +58,13 @@ CREATE TABLE job(
   parent INTEGER, nth INTEGER,
   ready_at INTEGER NOT NULL, delay INTEGER NOT NULL, seq INTEGER NOT NULL, placed INTEGER NOT NULL,
   last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER,
-  priority INTEGER NOT NULL DEFAULT 0, key TEXT, deadline INTEGER) STRICT;
+  priority INTEGER NOT NULL DEFAULT 0, key TEXT, deadline INTEGER, children TEXT) STRICT;
 -- Jobs that do not move, in the order in which they start.
 CREATE TABLE place(
   status INTEGER, state INTEGER, priority INTEGER, key TEXT, ready_at INTEGER, seq INTEGER, job INTEGER,
   PRIMARY KEY(status, state, priority, key, ready_at, seq, job)) STRICT, WITHOUT ROWID;
+-- What jobs that join wait for.
+CREATE TABLE joining(job INTEGER PRIMARY KEY, children TEXT NOT NULL) STRICT;
 -- How many jobs move, by block of 256 numbers.
 CREATE TABLE moving(block INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
 -- The kicks of `parent` from the `nth` on are `jobs` jobs from `first` on, but for those that a `once` key kept
@@ -94,7 +96,8 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
         "jobs",
         "CREATE VIEW jobs AS
   SELECT job.id, state.name AS state,
-    CASE job.status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' ELSE 'cancelled' END AS status,
+    CASE job.status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' WHEN 3 THEN 'cancelled'
+      ELSE 'joining' END AS status,
     step, attempt, errors, kicked, parent, nth,
     strftime('%Y-%m-%dT%H:%M:%fZ', ready_at / 1e3, 'unixepoch') AS ready_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', deadline / 1e3, 'unixepoch') AS deadline,
@@ -121,7 +124,8 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
         "counts",
         "CREATE VIEW counts AS
   SELECT state.name AS state,
-    CASE status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' ELSE 'cancelled' END AS status, jobs
+    CASE status WHEN 0 THEN 'ready' WHEN 1 THEN 'parked' WHEN 2 THEN 'ended' WHEN 3 THEN 'cancelled'
+      ELSE 'joining' END AS status, jobs
   FROM count JOIN state ON state.id = count.state WHERE jobs > 0",
     ),
 ];
@@ -132,7 +136,7 @@ DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DEL
 DELETE FROM tuned; DELETE FROM keyed;
 DELETE FROM job;
 DELETE FROM place; DELETE FROM moving; DELETE FROM kick; DELETE FROM line; DELETE FROM error; DELETE FROM dropped;
-DELETE FROM once;
+DELETE FROM once; DELETE FROM joining;
 UPDATE run SET seeding = 'no', clean = 1, next_job = 0, next_seq = 1, next_line = 1, next_error = 1, time = 0,
   fresh_next = 0, fresh_end = 0;
 ";

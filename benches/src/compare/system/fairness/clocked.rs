@@ -8,7 +8,7 @@ use std::{
 
 use jorb::{
     Error, Form, JobId, StateId, Status, Store, Workflow,
-    store::{Access, Batch, Header, Lane, OnceKey, Record, Story, Turn},
+    store::{Access, Batch, Committed, Header, Lane, OnceKey, Record, Story, Turn},
 };
 
 use super::lock;
@@ -30,13 +30,13 @@ impl<S> Clocked<S> {
 }
 
 impl<W: Workflow, S: Store<W>> Store<W> for Clocked<S> {
-    fn commit(&mut self, batch: &Batch<W>) -> Result<Vec<JobId>, Error> {
-        let refused = self.store.commit(batch)?;
+    fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
+        let committed = self.store.commit(batch)?;
         let now = Instant::now();
         let kicks = batch.changes.iter().flat_map(|change| &change.kicks).map(|new| &new.record.job);
         let of_state = kicks.filter(|job| job.state.name() == self.state);
         lock(&self.ready).extend(of_state.map(|job| (job.id, now)));
-        Ok(refused)
+        Ok(committed)
     }
 
     fn form(&self) -> Form {

@@ -99,7 +99,7 @@ impl Bench {
 
     pub(super) fn commit(&mut self, mut batch: Batch<Flow>) -> Vec<JobId> {
         batch.next = self.next;
-        self.store.commit(&batch).unwrap()
+        Store::<Flow>::commit(&mut self.store, &batch).unwrap().refused
     }
 
     /// The next job, in a state, to be committed.
@@ -123,6 +123,7 @@ impl Bench {
             ready_at: Timestamp(1_000 + id.0),
             delay: Duration::ZERO,
             deadline: None,
+            join: None,
         };
         let record =
             Record { job, seq: self.next.seq, placed: false, key: None, last_line: None, last_error: None };

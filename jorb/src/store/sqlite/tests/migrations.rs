@@ -22,7 +22,8 @@ fn old(format: u32) -> Bench {
     bench.commit(batch);
     Store::<Flow>::close(&mut bench.store).unwrap();
     let before_3 = "DROP VIEW jobs; ALTER TABLE job DROP COLUMN priority; ALTER TABLE job DROP COLUMN key;
-        ALTER TABLE job DROP COLUMN deadline; DROP TABLE keyed; PRAGMA user_version = 2;";
+        ALTER TABLE job DROP COLUMN deadline; DROP TABLE keyed; ALTER TABLE job DROP COLUMN children;
+        DROP TABLE joining; PRAGMA user_version = 2;";
     let before_2 =
         "ALTER TABLE job DROP COLUMN began; DROP TABLE learned; DROP TABLE tuned; PRAGMA user_version = 1;";
     bench.look().execute_batch(before_3).unwrap();
@@ -65,8 +66,8 @@ fn looking_at_an_old_file_leaves_it_as_it_is() {
             assert_eq!((header.counts.total(), format(&bench)), (JOBS, 3));
             assert_eq!(all(&mut bench.store), jobs);
         }
-        let new = "SELECT count(*) FROM pragma_table_info('job') WHERE name IN ('began', 'priority', 'key', 'deadline')";
-        assert_eq!(bench.number(new), 4);
+        let new = "SELECT count(*) FROM pragma_table_info('job') WHERE name IN ('began', 'priority', 'key', 'deadline', 'children')";
+        assert_eq!(bench.number(new), 5);
     }
 }
 
