@@ -21,7 +21,8 @@ CREATE TABLE job(
   step INTEGER NOT NULL, attempt INTEGER NOT NULL, errors INTEGER NOT NULL, kicked INTEGER NOT NULL,
   parent INTEGER, nth INTEGER,
   ready_at INTEGER NOT NULL, delay INTEGER NOT NULL, seq INTEGER NOT NULL, placed INTEGER NOT NULL,
-  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER) STRICT;
+  last_line INTEGER, last_error INTEGER, data TEXT, context TEXT, began INTEGER,
+  priority INTEGER NOT NULL DEFAULT 0, key TEXT, deadline INTEGER, children TEXT) STRICT;
 CREATE TABLE line(
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, previous INTEGER,
   step INTEGER NOT NULL, attempt INTEGER NOT NULL, from_state INTEGER NOT NULL, to_state INTEGER NOT NULL,
@@ -30,7 +31,7 @@ CREATE TABLE line(
 ";
 /// The state after the third one.
 const ENDED: i64 = 3;
-const JOB: &str = "INSERT OR REPLACE INTO job VALUES (?1, ?2, ?3, ?4, 1, 0, 0, NULL, NULL, ?5, 0, ?6, ?7, ?8, NULL, NULL, ?9, NULL)";
+const JOB: &str = "INSERT OR REPLACE INTO job VALUES (?1, ?2, ?3, ?4, 1, 0, 0, NULL, NULL, ?5, 0, ?6, ?7, ?8, NULL, NULL, ?9, NULL, 0, NULL, NULL, NULL)";
 const LINE: &str = "INSERT INTO line VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, NULL, 0)";
 
 pub(in crate::compare) fn run(jobs: u64, dir: &Path) -> Result<Outcome, Failed> {
