@@ -2,10 +2,12 @@
 use std::io::Cursor;
 
 use jorb::{
-    Error, JobId, JsonStore, MemoryStore, SqliteStore,
-    store::{Batch, New, Seeding, export, import},
+    Error, JobId, JsonStore, MemoryStore, Processor, Run, SqliteStore,
+    prelude::Kick,
+    store::{Batch, BoxStore, New, Seeding, export, import},
 };
 use jorb_tests::bench::{Bench, Kind, Model, Random, line, pages};
+use long::{Round, round};
 
 const KINDS: [Kind; 3] = [
     Kind { make: |_| Box::new(MemoryStore::new()), lasts: false },
@@ -210,6 +212,14 @@ fn an_export_that_was_cut_is_seen() {
     assert!(error.to_string().contains("the file ends after"), "{error}");
 }
 
+type MakeStore = fn(&std::path::Path) -> BoxStore<Round>;
+
+const STORES: [MakeStore; 3] = [
+    |_| Box::new(MemoryStore::new()),
+    |folder| Box::new(JsonStore::at(folder.join("round.json"))),
+    |folder| Box::new(SqliteStore::at(folder.join("round.jorb"))),
+];
+
 mod long {
     use jorb::prelude::*;
 
@@ -235,14 +245,6 @@ mod long {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_longer_kept_is_still_counted_elsewhere() {
-    use jorb::{Run, prelude::Kick, store::BoxStore};
-    use long::{Round, round};
-
-    let stores: [fn(&std::path::Path) -> BoxStore<Round>; 3] = [
-        |_| Box::new(MemoryStore::new()),
-        |folder| Box::new(JsonStore::at(folder.join("round.json"))),
-        |folder| Box::new(SqliteStore::at(folder.join("round.jorb"))),
-    ];
     let counted = |run: &mut Run<Round>| {
         let story = run.job(0).unwrap().story;
         let dropped = &story.dropped[0];
@@ -251,18 +253,36 @@ async fn what_is_no_longer_kept_is_still_counted_elsewhere() {
         );
         (story.lines.len() as u64 + dropped.lines, story.errors.len() as u64 + dropped.errors)
     };
-    for from in stores {
+    for from in STORES {
         let folder = tempfile::tempdir().unwrap();
         let mut run = Run::<Round>::open(from(folder.path())).unwrap();
         run.seed((), |seeds| seeds.add(Kick::new(round::Run, 0))).unwrap();
-        let _ = jorb::Processor::new(()).exec(&mut run).await.unwrap();
+        let _ = Processor::new(()).exec(&mut run).await.unwrap();
         assert_eq!(counted(&mut run), (300, 150));
         let mut lines = Vec::new();
         run.export(&mut lines).unwrap();
-        for to in stores.into_iter().skip(1) {
+        for to in STORES.into_iter().skip(1) {
             let folder = tempfile::tempdir().unwrap();
             Run::<Round>::import(to(folder.path()), Cursor::new(&lines)).unwrap();
             assert_eq!(counted(&mut Run::<Round>::open(to(folder.path())).unwrap()), (300, 150));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_has_driven_goes_on_elsewhere() {
+    for from in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Run::<Round>::open(from(folder.path())).unwrap();
+        run.seed((), |seeds| seeds.extend((0..20).map(|n| Kick::new(round::Run, 290 + n % 9)))).unwrap();
+        let mut lines = Vec::new();
+        run.export(&mut lines).unwrap();
+        for to in STORES.into_iter().skip(1) {
+            let folder = tempfile::tempdir().unwrap();
+            Run::<Round>::import(to(folder.path()), Cursor::new(&lines)).unwrap();
+            let mut run = Run::<Round>::open(to(folder.path())).unwrap();
+            let summary = Processor::new(()).exec(&mut run).await.unwrap();
+            assert_eq!((summary.jobs("Done"), summary.is_complete()), (20, true));
         }
     }
 }

@@ -216,12 +216,15 @@ impl<'a> Writer<'a> {
                 *self.moving.entry(id.0 / BLOCK).or_default() += 1;
             }
         }
-        if let (true, [first, ..], [.., last]) = (fresh, jobs, jobs) {
+        // Those that were placed at once are not in the range, unless they stand amid others.
+        let mut new = jobs.iter().map(|new| &new.record).filter(|record| fresh && !record.placed);
+        if let Some(first) = new.next() {
+            let last = new.next_back().unwrap_or(first);
             let fresh = &mut self.overview.fresh;
             if fresh.next == fresh.end {
-                fresh.next = first.record.job.id.0;
+                fresh.next = first.job.id.0;
             }
-            fresh.end = last.record.job.id.0 + 1;
+            fresh.end = last.job.id.0 + 1;
         }
         Ok(())
     }
