@@ -43,7 +43,7 @@ use args::{Own, Verb};
 /// | `report` | what failed and why, and what to do about it |
 /// | `redrive` | moves jobs to another state, or tries them again |
 /// | `cancel` | has jobs stay where they are, and run no more |
-/// | `hold`, `release` | stops a state, and lets it go on |
+/// | `hold`, `release` | stops a state, or a key of a limiter, and lets it go on |
 /// | `tune` | changes the rate, the burst or the concurrency of a state or of a shared limiter |
 /// | `export`, `import` | to and from JSON Lines |
 /// | `graph` | the states and their edges |
@@ -225,8 +225,8 @@ impl<W: Workflow, F: Args> Program<W, F> {
             Verb::Cancel(args) => cancel::cancel(file.open_old()?, &args, io.err)?,
             Verb::Export { file: to } => transfer::export(&file, to.as_deref(), io)?,
             Verb::Import { file: from, check } => transfer::import(&file, &from, check, io.err)?,
-            Verb::Hold { state } => hold::set(file.open_old()?, &state, true, io.err)?,
-            Verb::Release { state } => hold::set(file.open_old()?, &state, false, io.err)?,
+            Verb::Hold(args) => hold::set(file.open_old()?, &args, true, io.err)?,
+            Verb::Release(args) => hold::set(file.open_old()?, &args, false, io.err)?,
             Verb::Tune(args) => tune::tune(file.open_old()?, &args, io.err)?,
             Verb::Graph { text: true } => write!(io.out, "{}", W::GRAPH)?,
             Verb::Graph { text: false } => write!(io.out, "{}", W::GRAPH.mermaid())?,

@@ -142,6 +142,21 @@ pub enum Error {
     /// There is neither a state that runs steps nor a limiter of this name.
     #[error("there is no state with a handler, and no limiter, of the name `{}`{}", .0.name, Nearest(.0.nearest))]
     NoSuchTarget(UnknownState),
+    /// There is no limiter of this name.
+    #[error("there is no limiter `{}`{}", .0.name, Nearest(.0.nearest))]
+    NoSuchLimiter(UnknownState),
+    /// A key was to be held of a limiter that has none.
+    #[error("`{limiter}` has no keys: it is not `keyed`; hold the states that take of it")]
+    NotKeyed {
+        /// The limiter.
+        limiter: &'static str,
+    },
+    /// An empty key stands for none: a step that has it takes nothing of the limiter.
+    #[error("an empty key of `{limiter}` stands for none; give the key to hold or release")]
+    EmptyKey {
+        /// The limiter.
+        limiter: &'static str,
+    },
     /// Retries were to be changed of a limiter, which has none.
     #[error("`{limiter}` is a limiter: retries and backoff are of states; tune {}", .states.join(", "))]
     NotOfLimiters {

@@ -154,8 +154,8 @@ pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
 pub use policy::{Adaptive, Backoff, Policy, Rate, RetryIf};
 pub use processor::{
-    CancelDriven, Ending, Event, Exit, Handle, LimiterOverview, Listener, Overview, Processor, StateOverview,
-    StateSummary, Summary, Tuned, Wait,
+    CancelDriven, Ending, Event, Exit, Handle, HeldKey, LimiterOverview, Listener, Overview, Processor,
+    StateOverview, StateSummary, Summary, Tuned, Wait,
 };
 #[cfg(feature = "progress")]
 pub use progress::Progress;

@@ -26,6 +26,13 @@ pub(crate) fn no_such_target<W: Workflow>(name: &str) -> Error {
     Error::NoSuchTarget(UnknownState { name: name.into(), jobs: 0, nearest })
 }
 
+/// For a limiter that a person names.
+pub(crate) fn no_such_limiter<W: Workflow>(name: &str) -> Error {
+    let limiters = W::STATES.iter().flat_map(|state| state.limits).map(|limiter| limiter.name);
+    let nearest = nearest(name, limiters);
+    Error::NoSuchLimiter(UnknownState { name: name.into(), jobs: 0, nearest })
+}
+
 #[cfg(test)]
 mod tests {
     use super::nearest;

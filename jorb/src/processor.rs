@@ -31,7 +31,7 @@ mod writer;
 pub use handle::{CancelDriven, Handle};
 pub use listener::{Event, Listener};
 pub use summary::{
-    Ending, Exit, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,
+    Ending, Exit, HeldKey, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,
 };
 
 use self::{

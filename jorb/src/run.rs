@@ -9,7 +9,7 @@ use crate::{
     Workflow,
     reduce::Target,
     store::{Access, Batch, BoxStore, Header, New, Record, Seeding, Store},
-    tuning::{limiter, target, tune, tuning_of},
+    tuning::{key_of, limiter, target, tune, tuning_of},
 };
 
 mod cancel;
@@ -178,6 +178,23 @@ impl<W: Workflow> Run<W> {
         }
         store.commit(&Batch { held: Some(all.clone()), ..Batch::new(self.header.next) })?;
         self.header.held = all;
+        Ok(())
+    }
+
+    /// Stops a key of a limiter that is `keyed`, or releases it, for when the run is driven next: see
+    /// [`Handle::hold_key`](crate::Handle::hold_key).
+    pub fn set_key_held(&mut self, limiter: &str, key: &str, held: bool) -> Result<(), Error> {
+        let name = key_of::<W>(limiter, key)?;
+        self.reopen()?;
+        let store = self.store.as_mut().ok_or(Error::Away)?;
+        let mut all = self.header.held_keys.clone();
+        if held {
+            all.entry(name).or_insert(self.header.now());
+        } else {
+            all.remove(&name);
+        }
+        store.commit(&Batch { held_keys: Some(all.clone()), ..Batch::new(self.header.next) })?;
+        self.header.held_keys = all;
         Ok(())
     }
 

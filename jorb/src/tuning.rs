@@ -4,7 +4,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Error, LimiterSpec, Policy, Rate, StateId, Workflow, nearest::no_such_target, store::LimiterName,
+    Backoff, Error, LimiterSpec, Policy, Rate, StateId, Workflow,
+    nearest::{no_such_limiter, no_such_target},
+    store::{LimiterName, key_name},
 };
 
 /// What an operator changes of a state, or of a limiter that states share: in the place of what the code says, until it is
@@ -158,4 +160,18 @@ pub(crate) fn target<W: Workflow>(name: &str, tuning: Tuning) -> Result<LimiterN
         });
     }
     Ok(limiter.path.into())
+}
+
+/// A key of the limiter of this name, as the store knows it, if it can have one.
+pub(crate) fn key_of<W: Workflow>(limiter: &str, key: &str) -> Result<LimiterName, Error> {
+    let mut limiters = W::STATES.iter().flat_map(|state| state.limits);
+    let found = limiters.find(|known| known.name == limiter || known.path == limiter);
+    let spec = found.ok_or_else(|| no_such_limiter::<W>(limiter))?;
+    if !spec.keyed {
+        return Err(Error::NotKeyed { limiter: spec.name });
+    }
+    if key.is_empty() {
+        return Err(Error::EmptyKey { limiter: spec.name });
+    }
+    Ok(key_name(spec.path, key))
 }

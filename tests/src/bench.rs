@@ -197,7 +197,7 @@ pub fn tell(store: &mut dyn Store<Flow>, header: &Header<Flow>) -> String {
     let mut held: Vec<_> = header.held.iter().map(|s| s.name()).collect();
     held.sort_unstable();
     writeln!(out, "{overall:?} {:?} {:?} clean {}", header.seeding, header.next, header.clean).unwrap();
-    writeln!(out, "held {held:?} limiters {limiters:?}").unwrap();
+    writeln!(out, "held {held:?} {:?} limiters {limiters:?}", header.held_keys).unwrap();
     writeln!(out, "{:?}", header.counts).unwrap();
     if header.fresh.by_state.iter().any(fresh) {
         writeln!(out, "fresh from {} {:?}", header.fresh.next, header.fresh.by_state).unwrap();

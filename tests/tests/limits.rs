@@ -259,7 +259,7 @@ async fn who_waits_can_say_for_what() {
         sleep(250 * MS).await;
         let overview = handle.overview().unwrap();
         let at = |ms| Timestamp(START.0 + ms);
-        let wait = |limiter, until| Some(Wait { limiter, key: None, since: at(0), until });
+        let wait = |limiter, until| Some(Wait { limiter, key: None, held: false, since: at(0), until });
         assert_eq!(overview.state("Ask").unwrap().waits, wait("Tokens", Some(at(500))));
         assert_eq!(overview.state("Store").unwrap().waits, wait("Pool", None));
         assert_eq!(overview.state("Ping").unwrap().waits, None);

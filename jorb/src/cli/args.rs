@@ -60,20 +60,14 @@ pub(super) enum Verb {
     ///
     /// Say which. `redrive --status cancelled` has them go on again. The run must not be driven meanwhile, as with `redrive`.
     Cancel(CancelArgs),
-    /// Stop a state: jobs arrive and wait
+    /// Stop a state, or a key of a limiter: jobs arrive and wait
     ///
     /// The run must not be driven meanwhile: stop the program, hold, and start it again.
-    Hold {
-        /// The state
-        state: String,
-    },
-    /// Let a held state go on
+    Hold(HoldArgs),
+    /// Let a held state, or a held key, go on
     ///
     /// The run must not be driven meanwhile, as with `hold`.
-    Release {
-        /// The state
-        state: String,
-    },
+    Release(HoldArgs),
     /// Change the rate, the burst, the concurrency or the retries of a state, or of a shared limiter
     ///
     /// What is not given stays as it is. The run must not be driven meanwhile, as with `hold`; it remembers the change.
@@ -217,6 +211,20 @@ pub(super) fn allow_behind_subcommands<'a>(
     let can_be = |flag: &&Arg| !flag.is_positional() && !flag.is_required_set() && !clashes(flag);
     let ids: Vec<_> = flags.filter(can_be).map(|flag| flag.get_id().clone()).collect();
     ids.into_iter().fold(command, |command, id| command.mut_arg(id, |arg| arg.global(true)))
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct HoldArgs {
+    /// The state
+    #[arg(required_unless_present = "limiter")]
+    pub(super) state: Option<String>,
+    /// The limiter whose key it is
+    #[arg(long, value_name = "LIMITER", requires = "key", conflicts_with = "state")]
+    pub(super) limiter: Option<String>,
+    /// The key
+    #[arg(long, value_name = "KEY", requires = "limiter", conflicts_with = "state")]
+    pub(super) key: Option<String>,
 }
 
 #[derive(Debug, Args)]

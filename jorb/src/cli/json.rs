@@ -140,7 +140,7 @@ impl<'a> From<&'a Failure> for FailureLine<'a> {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
-fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }
 

@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, io::Write};
 
 use serde::{Serialize, Serializer};
 
-use super::args::StatusArgs;
-use crate::{BoxError, Run, StateSummary, Tuning, Workflow};
+use super::{args::StatusArgs, json::as_text};
+use crate::{BoxError, HeldKey, Run, StateSummary, Timestamp, Tuning, Workflow};
 
 pub(super) fn status<W: Workflow>(
     run: &Run<W>,
@@ -37,6 +37,9 @@ pub(super) fn status<W: Workflow>(
         }
         writeln!(out)?;
     }
+    for HeldKey { limiter, key, since } in run.held_keys() {
+        writeln!(out, "held: {limiter}[{key}], since {since}")?;
+    }
     for (name, tuning) in run.tuned() {
         writeln!(out, "tuned: {name}: {tuning}")?;
     }
@@ -68,9 +71,18 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         ended: u64,
         cancelled: u64,
         held: Vec<&'static str>,
+        held_keys: Vec<Held>,
         tuned: BTreeMap<String, Tuning>,
         by_status: InOrder<&'a StateSummary>,
     }
+    #[derive(Serialize)]
+    struct Held {
+        limiter: String,
+        key: String,
+        #[serde(serialize_with = "as_text")]
+        since: Timestamp,
+    }
+    let held = |HeldKey { limiter, key, since }| Held { limiter, key, since };
     let sum = |of: fn(&StateSummary) -> u64| states.iter().map(of).sum::<u64>();
     Standing {
         states: InOrder(states.iter().map(|s| (s.name, s.total())).collect()),
@@ -84,6 +96,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         ended: sum(|s| s.ended),
         cancelled: sum(|s| s.cancelled),
         held: run.held(),
+        held_keys: run.held_keys().into_iter().map(held).collect(),
         tuned: run.tuned().into_iter().map(|(name, tuning)| (name.to_owned(), tuning)).collect(),
         by_status: InOrder(states.iter().map(|s| (s.name, s)).collect()),
     }

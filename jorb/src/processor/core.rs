@@ -1,6 +1,6 @@
 //! The scheduler: who may start, and what becomes of a step. One short lock, never held across an await.
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
@@ -31,6 +31,7 @@ mod cancel;
 mod commit;
 mod control;
 mod finish;
+mod keys;
 mod read;
 mod start;
 #[cfg(test)]
@@ -95,6 +96,7 @@ struct Inner<W: Workflow> {
     /// Limiters that are to be saved, and who waits for that.
     saves: Vec<Save>,
     held: Option<Vec<StateId<W>>>,
+    held_keys: Option<BTreeMap<LimiterName, Timestamp>>,
     /// Lines that are to be read from the store, by turns.
     loads: VecDeque<StateId<W>>,
     /// The one that is being read.
@@ -208,6 +210,7 @@ impl<W: Workflow> Core<W> {
             admitted: Vec::new(),
             saves: Vec::new(),
             held: None,
+            held_keys: None,
             loads: VecDeque::new(),
             reading: None,
             uncommitted: 0,
@@ -307,7 +310,11 @@ impl<W: Workflow> Inner<W> {
     /// The line of a lane.
     fn line(&mut self, state: StateId<W>, lane: &Lane, stored: bool, now: u64) -> usize {
         let Inner { queues, permits, .. } = self;
-        queues[state.index()].line(lane, stored, || permits.join(state, lane.key.as_ref(), now))
+        queues[state.index()].line(lane, stored, || {
+            let uses = permits.join(state, lane.key.as_ref(), now);
+            let held = permits.is_held(&uses);
+            (uses, held)
+        })
     }
 
     /// Limiters need not remember the keys of lines that are over.
@@ -358,9 +365,10 @@ impl<W: Workflow> Inner<W> {
                 return self.end(Ending::Canary, core);
             }
         }
-        let left = StateId::<W>::all().filter(|s| !self.queues[s.index()].held);
-        let left: u64 = left.map(|s| self.durable.counts.get(s, Status::Ready)).sum();
-        if left == 0 {
+        let left = |state: &StateId<W>| {
+            !self.queues[state.index()].held && self.durable.counts.get(*state, Status::Ready) > 0
+        };
+        if StateId::<W>::all().filter(left).all(|state| self.queues[state.index()].only_held()) {
             self.end(Ending::Complete, core);
         }
     }

@@ -7,8 +7,11 @@ use tokio::sync::oneshot;
 use super::core::Request;
 use super::slot::Shared;
 use crate::{
-    Active, Error, JobId, Limiter, Overview, Shown, State, StateId, Tuning, Workflow, nearest::no_such_state,
-    run::Filter, store::LimiterName, tuning::target,
+    Active, Error, JobId, Limiter, Overview, Shown, State, StateId, Tuning, Workflow,
+    nearest::no_such_state,
+    run::Filter,
+    store::LimiterName,
+    tuning::{key_of, target},
 };
 
 /// Controls a processor from elsewhere: from another task, a signal handler, a web page.
@@ -33,6 +36,7 @@ struct Driven<W: Workflow> {
     shared: Weak<Shared<W>>,
     stop: bool,
     held: Vec<(StateId<W>, bool)>,
+    held_keys: Vec<(LimiterName, bool)>,
     tuned: Vec<(LimiterName, Tuning)>,
     cancels: Vec<Request<W>>,
 }
@@ -43,6 +47,7 @@ impl<W: Workflow> Desk<W> {
             shared: Weak::new(),
             stop: false,
             held: Vec::new(),
+            held_keys: Vec::new(),
             tuned: Vec::new(),
             cancels: Vec::new(),
         };
@@ -62,6 +67,9 @@ impl<W: Workflow> Desk<W> {
         let mut driven = self.lock();
         driven.shared = Arc::downgrade(shared);
         shared.core.hold_before_start(&std::mem::take(&mut driven.held));
+        for (name, held) in std::mem::take(&mut driven.held_keys) {
+            shared.core.hold_key(&name, held);
+        }
         for (name, tuning) in std::mem::take(&mut driven.tuned) {
             shared.core.tune(&name, tuning);
         }
@@ -145,6 +153,66 @@ impl<W: Workflow> Handle<W> {
         if driven.shared.upgrade().is_none_or(|shared| !shared.core.hold(state, held)) {
             driven.held.push((state, held));
         }
+    }
+
+    /// Stops a key of a limiter that is `keyed`: no step that takes of it with that key starts until it is released, in whichever
+    /// state. Steps in flight go on, other keys are not disturbed, and what was taken of the key's rate stays taken. The run
+    /// remembers it. Its jobs keep [`Processor::exec`](crate::Processor::exec) from returning no more than those in a held state,
+    /// and no deadline cancels them before the release.
+    ///
+    /// An error is that the limiter is none of this workflow, or has no keys, or that the key is empty.
+    ///
+    /// ```
+    /// # use jorb::{Keyed, prelude::*};
+    /// # #[workflow(job = String)] #[derive(Debug, Clone)] enum Crawl {
+    /// #     #[state(initial, next(Done))] Fetch,
+    /// #     #[state(terminal)] Done,
+    /// # }
+    /// #[limiter(rate = "100/s", keyed)]
+    /// struct Host;
+    ///
+    /// impl Keyed<crawl::Fetch> for Host {
+    ///     fn key(_: &crawl::Fetch, host: &String) -> String {
+    ///         host.clone()
+    ///     }
+    /// }
+    ///
+    /// #[state(concurrency = 8, limits(Host))]
+    /// async fn fetch(_: crawl::Fetch) -> Outcome<crawl::Fetch> {
+    ///     Ok(Next::to(crawl::Done))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), jorb::Error> {
+    /// # let mut run = jorb::Run::<Crawl>::open(jorb::MemoryStore::new())?;
+    /// # let fetch = |host: &str| Kick::new(crawl::Fetch, host.to_owned());
+    /// # run.seed((), |jobs| jobs.extend(["example.org", "example.com"].map(fetch)))?;
+    /// let mut processor = jorb::Processor::new(());
+    /// let handle = processor.handle();
+    /// handle.hold_key::<Host>("example.org")?;
+    /// assert_eq!(processor.exec(&mut run).await?.jobs("Done"), 1); // that of example.com
+    /// handle.release_key::<Host>("example.org")?;
+    /// assert_eq!(processor.exec(&mut run).await?.jobs("Done"), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn hold_key<L: Limiter>(&self, key: &str) -> Result<(), Error> {
+        self.set_key_held_named(L::SPEC.path, key, true)
+    }
+
+    /// Undoes [`Handle::hold_key`]: its jobs go on in their order.
+    pub fn release_key<L: Limiter>(&self, key: &str) -> Result<(), Error> {
+        self.set_key_held_named(L::SPEC.path, key, false)
+    }
+
+    /// As [`Handle::hold_key`] and [`Handle::release_key`], for the name of a limiter that a person gives.
+    pub fn set_key_held_named(&self, limiter: &str, key: &str, held: bool) -> Result<(), Error> {
+        let name = key_of::<W>(limiter, key)?;
+        let mut driven = self.desk.lock();
+        if driven.shared.upgrade().is_none_or(|shared| !shared.core.hold_key(&name, held)) {
+            driven.held_keys.push((name, held));
+        }
+        Ok(())
     }
 
     /// Changes the rate, the burst or the concurrency of a state, at once and while steps run: slots are added and retired, and

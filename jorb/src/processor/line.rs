@@ -84,6 +84,7 @@ pub(super) fn values<W: Workflow>(record: &Record<W>) -> Result<Values<W>, Unrea
 ///
 /// The rule: memory has every waiting job whose turn is at or before `horizon`, fresh ones included; without a horizon it has
 /// all.
+#[allow(clippy::struct_excessive_bools)] // any of them may be so without the others
 pub(super) struct Line<W: Workflow> {
     pub(super) lane: Lane,
     pub(super) uses: Uses,
@@ -108,6 +109,8 @@ pub(super) struct Line<W: Workflow> {
     pub(super) out: usize,
     /// Where its queue has it.
     pub(super) spot: Spot,
+    /// An operator has stopped its key.
+    pub(super) held: bool,
     /// How many jobs of higher priorities that came later went before its head.
     pub(super) overtaken: u32,
 }
@@ -140,10 +143,17 @@ pub(super) const FIRST: Turn = Turn { ready_at: Timestamp(0), seq: 0 };
 
 impl<W: Workflow> Line<W> {
     /// One of which memory has nothing, and the store has placed jobs if it is `stored`, and may have `fresh` ones.
-    pub(super) fn new(lane: Lane, uses: Uses, room: VecDeque<Waiting<W>>, stored: bool, fresh: bool) -> Self {
+    pub(super) fn new(
+        lane: Lane,
+        (uses, held): (Uses, bool),
+        room: VecDeque<Waiting<W>>,
+        stored: bool,
+        fresh: bool,
+    ) -> Self {
         Line {
             lane,
             uses,
+            held,
             waiting: room,
             horizon: (stored || fresh).then_some(FIRST),
             unsaved: BTreeSet::new(),

@@ -13,6 +13,7 @@ use super::summary::{LimiterOverview, Wait};
 use self::gates::Gates;
 
 mod gates;
+mod holding;
 mod saving;
 
 /// All limiters of a run.
@@ -354,6 +355,7 @@ impl Permits {
         Wait {
             limiter: self.limiters[spot.limiter].spec.name,
             key: spot.key.as_deref().map(Into::into),
+            held: false,
             since: at(since),
             until: refused.until.map(at),
         }
@@ -369,6 +371,7 @@ impl Permits {
                 name: limiter.spec.name,
                 states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
                 keys: limiter.spec.keyed.then(|| gates().count() as u64),
+                held: self.held_of::<W>(&limiter.name),
                 executing: gates().map(|spot| spot.gate.in_use() as u64).sum(),
                 concurrency: limiter.tuning.concurrency.or(limiter.spec.concurrency).map(|size| size as u64),
                 interval: bucket.map(Bucket::interval),

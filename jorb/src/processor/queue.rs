@@ -16,6 +16,7 @@ use crate::{
 use self::levels::{First, Levels};
 pub(super) use self::reading::{FLOWS, Page};
 
+mod holding;
 mod levels;
 mod reading;
 
@@ -101,8 +102,8 @@ impl<W: Workflow> Queue<W> {
         }
     }
 
-    /// The line of a lane; of a new one, with what its jobs take of.
-    pub(super) fn line(&mut self, lane: &Lane, stored: bool, uses: impl FnOnce() -> Uses) -> usize {
+    /// The line of a lane; of a new one, with what its jobs take of, and whether an operator has stopped a key of that.
+    pub(super) fn line(&mut self, lane: &Lane, stored: bool, uses: impl FnOnce() -> (Uses, bool)) -> usize {
         if let Some(line) = self.find(lane) {
             return line;
         }
@@ -151,6 +152,9 @@ impl<W: Workflow> Queue<W> {
     pub(super) fn touch(&mut self, at: usize) {
         self.out(at);
         let line = self.lines[at].as_mut().expect("it is there");
+        if line.held && line.head().is_some() {
+            return self.stand_by(at, None);
+        }
         if let Some(head) = line.head() {
             let turn = head.turn();
             line.spot = Spot::Ready;
@@ -196,15 +200,17 @@ impl<W: Workflow> Queue<W> {
     pub(super) fn delay(&mut self, at: usize) {
         let due = self.at(at).head().map(Waiting::starts_at);
         // Who comes before its head must find it here.
-        self.put_by(at, due, 1);
+        self.stand_by(at, due);
+        self.make_room(at, 1);
     }
 
     /// A line is not to be looked at before this time, or, without one, until it is [told](Queue::told).
     pub(super) fn park(&mut self, at: usize, until: Option<u64>) {
-        self.put_by(at, until, 0);
+        self.stand_by(at, until);
+        self.make_room(at, 0);
     }
 
-    fn put_by(&mut self, at: usize, until: Option<u64>, keep: usize) {
+    fn stand_by(&mut self, at: usize, until: Option<u64>) {
         self.out(at);
         let line = self.at_mut(at);
         if line.load == Load::Asked {
@@ -217,7 +223,10 @@ impl<W: Workflow> Queue<W> {
             }
             None => Spot::Blocked,
         };
-        // What it cannot start soon need not be here.
+    }
+
+    /// What a line cannot start soon need not be here.
+    fn make_room(&mut self, at: usize, keep: usize) {
         if self.kept > 2 * self.wide {
             let forgotten = self.at_mut(at).forget(keep);
             self.kept -= forgotten;
@@ -392,10 +401,10 @@ impl<W: Workflow> Queue<W> {
         }
     }
 
-    /// The first of the jobs in memory that `wanted` wants, with its line.
+    /// The first of the jobs in memory that `wanted` wants, with its line; but for those whose key is held.
     pub(super) fn next_of(&self, wanted: impl Fn(&Waiting<W>) -> bool) -> Option<(usize, &Waiting<W>)> {
         let lines = self.lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.as_ref()?)));
-        lines.into_iter().find_map(|(at, line)| Some((at, line.next_of(&wanted)?)))
+        lines.filter(|(_, line)| !line.held).find_map(|(at, line)| Some((at, line.next_of(&wanted)?)))
     }
 }
 

@@ -8,7 +8,11 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{StateId, Status, Timestamp, Tuning, Workflow, store::Header};
+use crate::{
+    StateId, Status, Timestamp, Tuning, Workflow,
+    store::{Header, named_key},
+    tuning::limiter,
+};
 
 /// How a run stands while it is driven: what [`Listener`](crate::Listener)s get.
 ///
@@ -71,6 +75,26 @@ pub struct Tuned {
     pub current: Tuning,
 }
 
+/// A key of a limiter that an operator has stopped: [`Handle::hold_key`](crate::Handle::hold_key).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldKey {
+    /// The limiter.
+    pub limiter: String,
+    /// The key.
+    pub key: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl HeldKey {
+    /// One that a store has under this name.
+    pub(crate) fn of<W: Workflow>(name: &str, since: Timestamp) -> Option<Self> {
+        let (path, key) = named_key(name)?;
+        let limiter = limiter::<W>(path).map_or(path, |limiter| limiter.name).into();
+        Some(HeldKey { limiter, key: key.into(), since })
+    }
+}
+
 /// What a job waits for that has a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wait {
@@ -78,10 +102,12 @@ pub struct Wait {
     pub limiter: &'static str,
     /// Its key, if it is keyed.
     pub key: Option<String>,
-    /// Since when.
+    /// An operator has stopped the key: nothing but a release helps.
+    pub held: bool,
+    /// Since when; of a key that is held, since when it is.
     pub since: Timestamp,
-    /// When it gets a permit at the earliest; nothing while it waits for a step to end, or for a job of another state that
-    /// came first.
+    /// When it gets a permit at the earliest; nothing while it waits for a step to end, for a job of another state that
+    /// came first, or for an operator.
     pub until: Option<Timestamp>,
 }
 
@@ -94,6 +120,8 @@ pub struct LimiterOverview {
     pub states: Vec<&'static str>,
     /// How many keys memory knows of a limiter that is keyed; the rest is of all of them together.
     pub keys: Option<u64>,
+    /// The keys that an operator has stopped.
+    pub held: Vec<HeldKey>,
     /// Steps that hold it.
     pub executing: u64,
     /// How many may; of one key, if it is keyed.
@@ -122,7 +150,7 @@ impl Overview {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// No job has anything left to do, but for those in held states.
+    /// No job has anything left to do, but for those that are held.
     Complete,
     /// It was told to stop.
     Stopped,

@@ -1,5 +1,5 @@
 //! How many jobs a run has, and where.
-use crate::{JobId, Run, StateId, StateSummary, Status, Workflow};
+use crate::{HeldKey, JobId, Run, StateId, StateSummary, Status, Workflow};
 
 impl<W: Workflow> Run<W> {
     /// Jobs by state and status, in declaration order; of a run that another process drives, as of when it was
@@ -29,6 +29,13 @@ impl<W: Workflow> Run<W> {
     #[must_use]
     pub fn held(&self) -> Vec<&'static str> {
         StateId::all().filter(|state| self.header.held.contains(state)).map(StateId::name).collect()
+    }
+
+    /// The keys of limiters that an operator has stopped. Their jobs count as ready ones.
+    #[must_use]
+    pub fn held_keys(&self) -> Vec<HeldKey> {
+        let held = self.header.held_keys.iter();
+        held.filter_map(|(name, since)| HeldKey::of::<W>(name, *since)).collect()
     }
 
     /// The run has its jobs, and none of them has anything left to do, now or later.

@@ -21,7 +21,7 @@ pub enum Shown {
     Ready,
     /// Its time has not come.
     Delayed,
-    /// Has a step to make, in a state that an operator has stopped.
+    /// Has a step to make, in a state that an operator has stopped. (Jobs of a key that is held are ready or delayed.)
     Held,
     /// Failed for good; stays in its state until somebody redrives it.
     Parked,

@@ -1,5 +1,5 @@
 //! What is committed at once.
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -116,6 +116,8 @@ pub struct Batch<W: Workflow> {
     pub tuned: Option<Vec<(LimiterName, Tuning)>>,
     /// The states that an operator has stopped, when that has changed.
     pub held: Option<Vec<StateId<W>>>,
+    /// The keys that an operator has stopped, and since when, when that has changed.
+    pub held_keys: Option<BTreeMap<LimiterName, Timestamp>>,
     /// A new overall context.
     pub overall: Option<Saved<W::Overall>>,
     /// Seeding got further.
@@ -139,6 +141,7 @@ impl<W: Workflow> Batch<W> {
             learned: Vec::new(),
             tuned: None,
             held: None,
+            held_keys: None,
             overall: None,
             seeding: None,
             identity: None,

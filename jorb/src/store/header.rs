@@ -47,6 +47,8 @@ pub struct Header<W: Workflow> {
     pub counts: Counts,
     /// States that an operator has stopped.
     pub held: Vec<StateId<W>>,
+    /// Keys of limiters that an operator has stopped, and since when.
+    pub held_keys: BTreeMap<LimiterName, Timestamp>,
     /// For each limiter that was saved, when its next permit is due if none is left over.
     pub limiters: BTreeMap<LimiterName, Timestamp>,
     /// What adaptive rates learned.
@@ -71,6 +73,7 @@ impl<W: Workflow> Header<W> {
             fresh: Fresh { next: 0, end: 0, by_state: vec![0; states] },
             counts: Counts::none(states),
             held: Vec::new(),
+            held_keys: BTreeMap::new(),
             limiters: BTreeMap::new(),
             learned: BTreeMap::new(),
             tuned: Vec::new(),
@@ -117,6 +120,7 @@ impl<W: Workflow> Clone for Header<W> {
             fresh: self.fresh.clone(),
             counts: self.counts.clone(),
             held: self.held.clone(),
+            held_keys: self.held_keys.clone(),
             limiters: self.limiters.clone(),
             learned: self.learned.clone(),
             tuned: self.tuned.clone(),

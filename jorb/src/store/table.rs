@@ -96,6 +96,9 @@ impl<W: Workflow> Table<W> {
         if let Some(held) = &batch.held {
             head.held.clone_from(held);
         }
+        if let Some(held) = &batch.held_keys {
+            head.held_keys.clone_from(held);
+        }
         if let Some(overall) = &batch.overall {
             head.overall = Some(overall.clone());
         }
@@ -143,6 +146,7 @@ impl<W: Workflow> Table<W> {
         let mut table = Table::new(self.head.run, self.head.created);
         table.head.next.time = self.head.next.time;
         table.head.held.clone_from(&self.head.held);
+        table.head.held_keys.clone_from(&self.head.held_keys);
         table.head.limiters.clone_from(&self.head.limiters);
         table.head.learned.clone_from(&self.head.learned);
         table.head.tuned.clone_from(&self.head.tuned);

@@ -106,6 +106,7 @@ fn fill<W: Workflow>(
         learned: header.learned.into_iter().collect(),
         tuned: Some(header.tuned),
         held: Some(header.held),
+        held_keys: Some(header.held_keys),
         overall: header.overall,
         seeding: Some(Seeding::Done),
         identity: Some((header.run, header.created)),

@@ -96,6 +96,10 @@ impl Model {
             let held: Vec<_> = states.iter().copied().filter(|_| random.once_in(2)).collect();
             self.header.held.clone_from(&held);
             batch.held = Some(held);
+            let keys = ["mill::Host[a]", "mill::Host[b]"].map(|key| (key.into(), batch.next.time));
+            let keys = keys.into_iter().filter(|_| random.once_in(2)).collect();
+            self.header.held_keys.clone_from(&keys);
+            batch.held_keys = Some(keys);
         }
         if random.once_in(5) {
             let name = ["app::GitHub", random.one_of(&states).name()][usize::from(random.once_in(2))];

@@ -57,8 +57,8 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         // Jobs that were admitted need not be told of before they change.
-        let nothing =
-            inner.changes.is_empty() && inner.saves.is_empty() && inner.held.is_none() && !inner.tuned_anew;
+        let changed = inner.tuned_anew || inner.held.is_some() || inner.held_keys.is_some();
+        let nothing = inner.changes.is_empty() && inner.saves.is_empty() && !changed;
         inner.writer_idle = nothing;
         if nothing {
             return None;
@@ -71,6 +71,7 @@ impl<W: Workflow> Core<W> {
         inner.cancels.iter_mut().for_each(|request| request.comes_closer(batch.changes.len()));
         batch.admitted = std::mem::take(&mut inner.admitted);
         batch.held = inner.held.take();
+        batch.held_keys = inner.held_keys.take();
         batch.tuned = inner.take_tuned();
         inner.tunings += usize::from(batch.tuned.is_some());
         let mut saved = Vec::new();
@@ -151,6 +152,7 @@ impl<W: Workflow> Core<W> {
         let mut inner = self.lock();
         let mut batch = Batch::new(inner.next);
         batch.held = inner.held.take();
+        batch.held_keys = inner.held_keys.take();
         batch.tuned = inner.take_tuned();
         inner.phase = Phase::Closed;
         batch.limiters = inner.permits.due();
@@ -243,6 +245,9 @@ impl<W: Workflow> Inner<W> {
         }
         if let Some(held) = &batch.held {
             durable.held.clone_from(held);
+        }
+        if let Some(held) = &batch.held_keys {
+            durable.held_keys.clone_from(held);
         }
         durable.clean = batch.clean.unwrap_or(durable.clean);
         durable.next = batch.next;

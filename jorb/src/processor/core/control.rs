@@ -148,7 +148,8 @@ impl<W: Workflow> Core<W> {
                 parked: counts.get(state, Status::Parked),
                 cancelled: counts.get(state, Status::Cancelled),
                 errors: inner.tally.errors[state.index()],
-                waits: line.refused.map(|(refused, since)| inner.permits.wait(refused, since)),
+                waits: (line.refused.map(|(refused, since)| inner.permits.wait(refused, since)))
+                    .or_else(|| inner.permits.held_by(&line.next_held()?.uses)),
             }
         };
         let states = StateId::all().map(state).collect();

@@ -1,5 +1,5 @@
 //! The gates of limiters: one each, or one for each key.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -29,6 +29,8 @@ pub(super) struct Gates {
     learned: HashMap<LimiterName, Learned>,
     clean: bool,
     opened: u64,
+    /// Keys that an operator has stopped, and since when.
+    pub(super) held: BTreeMap<LimiterName, Timestamp>,
 }
 
 /// A gate, and who stands before it.
@@ -46,6 +48,8 @@ pub(super) struct Spot {
     lanes: usize,
     /// It stands among the idle ones.
     idle: bool,
+    /// An operator has stopped its key, since then.
+    pub(super) held: Option<Timestamp>,
 }
 
 impl Spot {
@@ -86,6 +90,7 @@ impl Gates {
             learned: header.learned.iter().map(|(name, learned)| (name.clone(), *learned)).collect(),
             clean: header.clean,
             opened: now,
+            held: header.held_keys.clone(),
         }
     }
 
@@ -106,6 +111,17 @@ impl Gates {
         self.spots.iter_mut().flatten().filter(move |spot| spot.limiter == limiter)
     }
 
+    /// An operator stops a key, from then on, or lets it go on.
+    pub(super) fn hold(&mut self, name: &LimiterName, since: Option<Timestamp>) {
+        match since {
+            Some(since) => _ = self.held.entry(name.clone()).or_insert(since),
+            None => _ = self.held.remove(name),
+        }
+        let held = self.held.get(name).copied();
+        let is_it = |spot: &&mut Spot| named_key(name) == spot.key.as_deref().map(|key| (&*spot.of, key));
+        self.spots.iter_mut().flatten().filter(is_it).for_each(|spot| spot.held = held);
+    }
+
     /// One more lane takes of a limiter, for this key; it is tuned so, after it was so when the run was opened.
     pub(super) fn join(
         &mut self,
@@ -122,18 +138,28 @@ impl Gates {
             if opened != Tuning::new() {
                 gate.tune(spec, opened, self.opened);
             }
-            let (mut due, mut learned) = (None, None);
-            if !self.due.is_empty() || !self.learned.is_empty() {
+            let (mut due, mut learned, mut held) = (None, None, None);
+            if !self.due.is_empty() || !self.learned.is_empty() || !self.held.is_empty() {
                 let name = full_name(name, key.as_deref());
                 (due, learned) = (self.due.remove(&name), self.learned.remove(&name));
+                held = self.held.get(&name).copied();
             }
             gate.restore(due, learned, self.clean, self.opened);
             if tuning != opened {
                 gate.tune(spec, tuning, now);
             }
             let of = name.clone();
-            let spot =
-                Spot { limiter, key, of, gate, blocked: Vec::new(), unsettled: false, lanes: 0, idle: false };
+            let spot = Spot {
+                limiter,
+                key,
+                of,
+                gate,
+                blocked: Vec::new(),
+                unsettled: false,
+                lanes: 0,
+                idle: false,
+                held,
+            };
             let free = self.free.pop().unwrap_or_else(|| {
                 self.spots.push(None);
                 self.spots.len() - 1

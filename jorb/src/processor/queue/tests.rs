@@ -80,7 +80,7 @@ pub(in crate::processor) const fn turn(ready_at: u64, seq: u64) -> Turn {
 /// Of a state without jobs.
 fn queue(window: usize) -> (Queue<Lone>, usize) {
     let mut queue = Queue::new(window, window, false, false);
-    let line = queue.line(&Lane::FIRST, false, || None);
+    let line = queue.line(&Lane::FIRST, false, || (None, false));
     (queue, line)
 }
 
@@ -133,7 +133,7 @@ fn who_has_started_is_not_read_again() {
 fn with_priorities(priorities: &[i8]) -> Queue<Lone> {
     let mut queue = Queue::new(1000, 1000, false, false);
     for (n, priority) in priorities.iter().enumerate() {
-        let line = queue.line(&Lane { priority: *priority, key: None }, false, || None);
+        let line = queue.line(&Lane { priority: *priority, key: None }, false, || (None, false));
         let turn = turn(1, n as u64 + 1);
         assert!(queue.expect(line, turn, BYTES, 0));
         let mut record = record(turn, false);

@@ -33,6 +33,8 @@ pub(crate) struct Head<J> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<StateName>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) held_keys: BTreeMap<LimiterName, When>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) limiters: BTreeMap<LimiterName, When>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) learned: BTreeMap<LimiterName, Learned>,
@@ -88,6 +90,7 @@ impl<J> Head<J> {
             seeding: Some(header.seeding),
             clean: header.clean,
             held: names(&header.held),
+            held_keys: limiters(&header.held_keys),
             limiters: limiters(&header.limiters),
             learned: header.learned.clone(),
             tuned: header.tuned.iter().cloned().collect(),
@@ -121,6 +124,7 @@ impl<J> Head<J> {
             fresh: Fresh { next: fresh.next, end: fresh.end, by_state: Vec::new() },
             counts: Counts::none(0),
             held: states(&self.held),
+            held_keys: self.held_keys.iter().map(|(name, since)| (name.clone(), since.0)).collect(),
             limiters: self.limiters.iter().map(|(name, at)| (today(name), at.0)).collect(),
             learned: self.learned.iter().map(|(name, learned)| (today(name), *learned)).collect(),
             tuned: self.tuned.iter().map(|(name, tuning)| (today(name), *tuning)).collect(),

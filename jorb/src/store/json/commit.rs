@@ -72,6 +72,7 @@ impl Commit {
         document.overall = head.overall.or(document.overall.take());
         document.clean = head.clean;
         document.held = head.held;
+        document.held_keys = head.held_keys;
         document.limiters = head.limiters;
         document.learned = head.learned;
         document.tuned = head.tuned;

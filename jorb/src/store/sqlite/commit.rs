@@ -7,7 +7,9 @@ use super::{
     Open,
     fail::Fail,
     history, int,
-    overview::{Overview, write_held, write_learned, write_limiters, write_run, write_tuned},
+    overview::{
+        Overview, write_held, write_held_keys, write_learned, write_limiters, write_run, write_tuned,
+    },
     repeated::Repeated,
     row,
     states::States,
@@ -62,6 +64,9 @@ pub(super) fn commit<W: Workflow>(open: &mut Open, batch: &Batch<W>) -> Result<C
     }
     if let Some(held) = &batch.held {
         write_held(&transaction, states, held)?;
+    }
+    if let Some(held) = &batch.held_keys {
+        write_held_keys(&transaction, states, held)?;
     }
     if let Some(overall) = &batch.overall {
         let text = W::CODEC.overall.text(overall).map_err(|source| {

@@ -15,7 +15,9 @@ const STEPS: [&str; FORMAT as usize - 1] = [
   ALTER TABLE job ADD COLUMN children TEXT;
   CREATE TABLE keyed(limiter INTEGER, key TEXT, due_at INTEGER, rate REAL, ceiling REAL,
   PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID;
-  CREATE TABLE joining(job INTEGER PRIMARY KEY, children TEXT NOT NULL) STRICT",
+  CREATE TABLE joining(job INTEGER PRIMARY KEY, children TEXT NOT NULL) STRICT;
+  CREATE TABLE held_key(limiter INTEGER, key TEXT, since INTEGER NOT NULL,
+  PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID",
 ];
 
 /// What lets a file of format 1 be read by today's queries, which leaves it as it is.
@@ -24,6 +26,7 @@ const FORMAT_1: &str = "CREATE TEMP VIEW job AS
   CREATE TEMP VIEW joining AS SELECT 0 AS job, '' AS children WHERE 0;
   CREATE TEMP VIEW learned AS SELECT 0 AS state, 0.0 AS rate, NULL AS ceiling WHERE 0;
   CREATE TEMP VIEW keyed AS SELECT 0 AS limiter, '' AS key, NULL AS due_at, NULL AS rate, NULL AS ceiling WHERE 0;
+  CREATE TEMP VIEW held_key AS SELECT 0 AS limiter, '' AS key, 0 AS since WHERE 0;
   CREATE TEMP VIEW tuned AS SELECT 0 AS state, NULL AS rate, NULL AS burst, NULL AS concurrency,
     NULL AS retries, NULL AS backoff WHERE 0";
 
@@ -31,7 +34,8 @@ const FORMAT_1: &str = "CREATE TEMP VIEW job AS
 const FORMAT_2: &str = "CREATE TEMP VIEW job AS
     SELECT *, 0 AS priority, NULL AS key, NULL AS deadline, NULL AS children FROM main.job;
   CREATE TEMP VIEW joining AS SELECT 0 AS job, '' AS children WHERE 0;
-  CREATE TEMP VIEW keyed AS SELECT 0 AS limiter, '' AS key, NULL AS due_at, NULL AS rate, NULL AS ceiling WHERE 0";
+  CREATE TEMP VIEW keyed AS SELECT 0 AS limiter, '' AS key, NULL AS due_at, NULL AS rate, NULL AS ceiling WHERE 0;
+  CREATE TEMP VIEW held_key AS SELECT 0 AS limiter, '' AS key, 0 AS since WHERE 0";
 
 /// All steps from an older format to today's, or none.
 pub(super) fn migrate(conn: &mut Connection, format: u32) -> Result<(), Fail> {

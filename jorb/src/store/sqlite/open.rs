@@ -212,7 +212,7 @@ fn check_format(path: &Path, conn: &Connection) -> Result<u32, Fail> {
         return Err(Fail::Damaged("its format is 0, which no version of jorb has written".into()));
     }
     let mut known = conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
-    for table in &TABLES[..TABLES.len() - [4, 2, 0][(found as usize).clamp(1, 3) - 1]] {
+    for table in &TABLES[..TABLES.len() - [5, 3, 0][(found as usize).clamp(1, 3) - 1]] {
         if known.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
             return Err(Fail::Damaged(format!("table `{table}` is missing")));
         }
@@ -296,11 +296,24 @@ fn header<W: Workflow>(open: &Open) -> Result<Header<W>, Fail> {
         fresh,
         counts,
         held,
+        held_keys: held_keys(conn)?,
         limiters,
         learned,
         tuned,
         clean,
     })
+}
+
+fn held_keys(conn: &Connection) -> Result<BTreeMap<LimiterName, Timestamp>, Fail> {
+    let mut read =
+        conn.prepare("SELECT name, key, since FROM held_key JOIN state ON state.id = held_key.limiter")?;
+    let mut rows = read.query([])?;
+    let mut held = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let name = key_name(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
+        held.insert(name, Timestamp(natural(row, 2)?));
+    }
+    Ok(held)
 }
 
 /// What is known of keys.

@@ -1,4 +1,6 @@
 //! What is known of a run as a whole: kept in memory too, because it changes with each batch.
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, params};
 
 use super::{
@@ -182,6 +184,20 @@ pub(super) fn write_held<W: Workflow>(
     conn.execute("DELETE FROM held", [])?;
     for state in held {
         conn.execute("INSERT OR IGNORE INTO held VALUES (?1)", [states.id(*state)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_held_keys(
+    conn: &Connection,
+    states: &States,
+    held: &BTreeMap<LimiterName, Timestamp>,
+) -> Result<(), Fail> {
+    conn.execute("DELETE FROM held_key", [])?;
+    for (name, since) in held {
+        let Some((limiter, key)) = named_key(name) else { continue };
+        let held = params![states.named(conn, limiter)?, key, int(since.0)];
+        conn.execute("INSERT INTO held_key VALUES (?1, ?2, ?3)", held)?;
     }
     Ok(())
 }

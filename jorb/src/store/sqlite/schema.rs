@@ -9,9 +9,9 @@ pub(super) const APPLICATION: i32 = 0x6a6f_7262;
 pub(super) const FORMAT: u32 = 3;
 
 /// All tables, to tell a damaged file from a sound one. The last ones are there from formats 2 and 3 on.
-pub(super) const TABLES: [&str; 19] = [
+pub(super) const TABLES: [&str; 20] = [
     "run", "overall", "state", "count", "fresh", "held", "limiter", "job", "place", "moving", "kick", "line",
-    "error", "dropped", "once", "learned", "tuned", "keyed", "joining",
+    "error", "dropped", "once", "learned", "tuned", "keyed", "joining", "held_key",
 ];
 
 /// The columns of `job`, in the order in which rows are written and read. The texts come behind the numbers, so that
@@ -49,6 +49,8 @@ CREATE TABLE tuned(state INTEGER PRIMARY KEY, rate TEXT, burst INTEGER, concurre
   retries INTEGER, backoff TEXT) STRICT;
 -- The same as `limiter` and `learned`, of keys.
 CREATE TABLE keyed(limiter INTEGER, key TEXT, due_at INTEGER, rate REAL, ceiling REAL,
+  PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE held_key(limiter INTEGER, key TEXT, since INTEGER NOT NULL,
   PRIMARY KEY(limiter, key)) STRICT, WITHOUT ROWID;
 
 -- Written with every step: no index but the number.
@@ -133,7 +135,7 @@ pub(super) const VIEWS: [(&str, &str); 4] = [
 /// Back to a run without jobs.
 pub(super) const CLEAR: &str = "
 DELETE FROM overall; DELETE FROM count; DELETE FROM fresh; DELETE FROM held; DELETE FROM limiter; DELETE FROM learned;
-DELETE FROM tuned; DELETE FROM keyed;
+DELETE FROM tuned; DELETE FROM keyed; DELETE FROM held_key;
 DELETE FROM job;
 DELETE FROM place; DELETE FROM moving; DELETE FROM kick; DELETE FROM line; DELETE FROM error; DELETE FROM dropped;
 DELETE FROM once; DELETE FROM joining;

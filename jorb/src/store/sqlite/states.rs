@@ -109,7 +109,7 @@ impl States {
 /// Everything in state `from` is in state `to`.
 fn merge(conn: &Connection, from: i64, to: i64) -> Result<(), Fail> {
     // Where both have a row, the sum, or either, is right.
-    const ALL: [&str; 17] = [
+    const ALL: [&str; 18] = [
         "INSERT INTO count SELECT ?2, status, jobs FROM count WHERE state = ?1
            ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs",
         "DELETE FROM count WHERE state = ?1 AND ?2",
@@ -120,6 +120,7 @@ fn merge(conn: &Connection, from: i64, to: i64) -> Result<(), Fail> {
         "UPDATE OR REPLACE limiter SET state = ?2 WHERE state = ?1",
         "UPDATE OR REPLACE learned SET state = ?2 WHERE state = ?1",
         "UPDATE OR REPLACE keyed SET limiter = ?2 WHERE limiter = ?1",
+        "UPDATE OR REPLACE held_key SET limiter = ?2 WHERE limiter = ?1",
         "UPDATE OR REPLACE tuned SET state = ?2 WHERE state = ?1",
         "UPDATE job SET state = ?2 WHERE state = ?1",
         "UPDATE place SET state = ?2 WHERE state = ?1",

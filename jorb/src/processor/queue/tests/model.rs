@@ -133,7 +133,7 @@ impl State {
 
     fn line(&mut self, turn: Turn, stored: bool) -> usize {
         let lane = self.lane(turn);
-        self.queue.line(&lane, stored, || None)
+        self.queue.line(&lane, stored, || (None, false))
     }
 
     fn record(&self, turn: Turn, placed: bool) -> Record<Lone> {

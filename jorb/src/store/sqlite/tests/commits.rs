@@ -25,6 +25,8 @@ fn a_run_is_the_same_after_opening_again() {
     }
     batch.changes = vec![change];
     batch.held = Some(vec![crate::StateId::at(PARSE)]);
+    let held = [("app::Host[a]b[c]".into(), Timestamp(76)), ("app::Tenant[a]".into(), Timestamp(79))];
+    batch.held_keys = Some(held.clone().into());
     batch.limiters = vec![("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))];
     bench.commit(batch);
 
@@ -40,6 +42,7 @@ fn a_run_is_the_same_after_opening_again() {
     assert_eq!(header.counts.get(crate::StateId::<Flow>::at(FETCH), Status::Ready), 4);
     assert_eq!(header.counts.total(), 7);
     assert_eq!(header.held, [crate::StateId::at(PARSE)]);
+    assert_eq!(header.held_keys, held.into());
     let limiters = [("Fetch".into(), Timestamp(77)), ("app::GitHub".into(), Timestamp(78))];
     assert_eq!(header.limiters, limiters.into());
     assert!(matches!(header.overall, Some(Saved::Json(text)) if &*text == "\"all\""));

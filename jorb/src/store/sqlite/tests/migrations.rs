@@ -23,7 +23,7 @@ fn old(format: u32) -> Bench {
     Store::<Flow>::close(&mut bench.store).unwrap();
     let before_3 = "DROP VIEW jobs; ALTER TABLE job DROP COLUMN priority; ALTER TABLE job DROP COLUMN key;
         ALTER TABLE job DROP COLUMN deadline; DROP TABLE keyed; ALTER TABLE job DROP COLUMN children;
-        DROP TABLE joining; PRAGMA user_version = 2;";
+        DROP TABLE joining; DROP TABLE held_key; PRAGMA user_version = 2;";
     let before_2 =
         "ALTER TABLE job DROP COLUMN began; DROP TABLE learned; DROP TABLE tuned; PRAGMA user_version = 1;";
     bench.look().execute_batch(before_3).unwrap();
