@@ -189,8 +189,8 @@ fn read_fresh<W: Workflow>(
         page.truncate(page.partition_point(|record| record.job.id.0 < fresh.end));
         let Some(last) = page.last() else { return Ok(Vec::new()) };
         from = last.job.id.0 + 1;
-        // Seeds that never move, or have a priority, were placed at once.
-        page.retain(|record| !record.placed);
+        // Seeds that never move, or have a priority, were placed at once; these may have moved since then.
+        page.retain(|record| !record.placed && record.seq <= fresh.end);
         if !page.is_empty() {
             return Ok(waiting(page));
         }

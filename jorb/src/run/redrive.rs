@@ -185,7 +185,7 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
             filter.status = Some(if terminal { Shown::Ended } else { Shown::Parked });
         }
         let most = std::mem::replace(&mut filter.limit, u64::MAX);
-        let (now, fresh) = (run.header.now(), run.header.fresh.next..run.header.fresh.end);
+        let (now, fresh) = (run.header.now(), run.header.fresh.clone());
         let each = |run: &mut Run<W>, on_change: &mut dyn FnMut(&mut Run<W>, _) -> Result<(), Error>| {
             let mut walk = Walk::new(filter.clone(), &run.header).fenced(&run.header);
             let mut n = 0;
@@ -194,7 +194,7 @@ impl<W: Workflow, S> Redrive<'_, W, S> {
                 let form = store.form();
                 let Some((record, shown)) = walk.next(store)? else { break };
                 let before = record.clone();
-                if !before.placed && fresh.contains(&before.job.id.0) {
+                if fresh.has(before.job.id, &before.standing()) {
                     continue;
                 }
                 let Some((now, moved)) = change(Job::new((record, shown)), form)? else { continue };

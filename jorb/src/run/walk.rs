@@ -266,8 +266,8 @@ impl<W: Workflow> Walk<W> {
                         let mut page = store.page(from, PAGE)?;
                         page.retain(|record| record.job.id < end);
                         let rest = page.last().map(|last| Place::Fresh(JobId(last.job.id.0 + 1), end));
-                        // Those that do not move are met where they stand.
-                        page.retain(|record| !record.placed);
+                        // Those that are not fresh are met where they stand.
+                        page.retain(|record| !record.placed && record.seq <= end.0);
                         (page, rest)
                     }
                 };

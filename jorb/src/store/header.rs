@@ -175,9 +175,11 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// It has a job of this number that stands so.
+    /// It has a job of this number that stands so. One that has a priority was placed when it was seeded; if it has moved since
+    /// then, its commit number says so.
     pub(crate) fn has<W: Workflow>(&self, id: JobId, at: &Standing<W>) -> bool {
-        at.status == Status::Ready && !at.placed && (self.next..self.end).contains(&id.0)
+        let in_range = (self.next..self.end).contains(&id.0) && at.turn.seq <= self.end;
+        at.status == Status::Ready && !at.placed && in_range
     }
 }
 

@@ -171,7 +171,8 @@ impl<W: Workflow> Table<W> {
     }
 
     pub(crate) fn moving(&self) -> Vec<Record<W>> {
-        let moving = |record: &&Record<W>| !record.placed && !self.in_fresh_range(record.job.id);
+        let fresh = &self.head.fresh;
+        let moving = |record: &&Record<W>| !record.placed && !fresh.has(record.job.id, &record.standing());
         self.rows().map(|row| &row.record).filter(moving).cloned().collect()
     }
 
@@ -255,13 +256,9 @@ impl<W: Workflow> Table<W> {
                     placed.remove(&at.lane);
                 }
             }
-        } else if self.in_fresh_range(id) {
+        } else if self.head.fresh.has(id, &at) {
             let fresh = &mut self.head.fresh.by_state[at.state.index()];
             *fresh = fresh.checked_add_signed(n).expect("a fresh job is counted once");
         }
-    }
-
-    fn in_fresh_range(&self, id: JobId) -> bool {
-        (self.head.fresh.next..self.head.fresh.end).contains(&id.0)
     }
 }

@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
         self.count(after, 1)?;
         let fresh = &mut self.overview.fresh;
         match (moves(before), moves(after)) {
-            (true, false) if (fresh.next..fresh.end).contains(&id.0) => {
+            (true, false) if fresh.has(id, before) => {
                 let jobs = &mut fresh.by_state[before.state.index()];
                 *jobs = jobs.checked_sub(1).ok_or_else(|| uncounted(before.state, "fresh"))?;
             }

@@ -17,7 +17,8 @@ pub(super) const MOVING: &str = concat!(
     job_columns!(),
     " FROM moving CROSS JOIN job ON id >= block * ?1 AND id < (block + 1) * ?1
       WHERE +status = 0 AND +placed = 0
-      AND NOT (id >= (SELECT fresh_next FROM run) AND id < (SELECT fresh_end FROM run))
+      AND NOT (id >= (SELECT fresh_next FROM run) AND id < (SELECT fresh_end FROM run)
+        AND seq <= (SELECT fresh_end FROM run))
       ORDER BY block, id"
 );
 pub(super) const LINE: &str = concat!(
