@@ -258,6 +258,8 @@ async fn a_key_is_held_and_released_while_steps_run() {
     let act = async {
         sleep(450 * MS).await;
         handle.hold_key::<Host>("a").unwrap();
+        // Of another limiter.
+        handle.hold_key::<Tenant>("b").unwrap();
         sleep(50 * MS).await;
         assert_eq!(handle.overview().unwrap().state("Fetch").unwrap().executing, 4, "steps in flight go on");
         sleep(1_500 * MS).await;
@@ -279,7 +281,7 @@ async fn a_key_is_held_and_released_while_steps_run() {
     assert_eq!(log.at("a")[..8], [0, 0, 300, 300, 3_000, 3_000, 3_300, 3_300]);
     assert_eq!(log.order("a"), (0..12).collect::<Vec<_>>());
     assert_eq!(log.at("b"), [0, 0, 300, 300, 600, 600, 900, 900], "nobody else is disturbed");
-    assert_eq!(held(&run), []);
+    assert_eq!(held(&run), [("Tenant".into(), "b".into())]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -509,14 +511,21 @@ async fn a_job_whose_key_is_another_one_today_is_not_held() {
     let log = Log::new();
     let store = Spy::new(MemoryStore::new());
     let mut run = Run::open(store.clone()).unwrap();
-    run.seed((), |jobs| jobs.extend(fetches("rekeyed", 0..40, 0))).unwrap();
-    run.set_key_held("Host", "rekeyed", true).unwrap();
-    assert_eq!(exec(&mut processor(&log).window(1), &mut run).await.moves, 0);
+    let later = |n| Page { throttled: Some(1_000), ..page("rekeyed", n, 0) };
+    run.seed((), |jobs| jobs.extend((0..2).map(|n| Kick::new(crawl::Fetch, later(n))))).unwrap();
+    // Both stand in the line of the old key, and nobody has them in memory.
+    let mut first = processor(&log);
+    let handle = first.handle();
+    let act = async {
+        sleep(50 * MS).await;
+        handle.hold_key::<Host>("rekeyed").unwrap();
+    };
+    assert_eq!(exec_and(&mut first, &mut run, act).await.moves, 0);
     drop(run);
     LOUD.store(true, Relaxed);
     let mut run = Run::open(store).unwrap();
-    let summary = exec(&mut processor(&log).window(1), &mut run).await;
-    assert_eq!((summary.exit(), summary.moves), (Exit::Complete, 40));
+    let summary = exec(&mut processor(&log), &mut run).await;
+    assert_eq!((summary.exit(), summary.moves), (Exit::Complete, 2));
 }
 
 #[tokio::test(start_paused = true)]
