@@ -46,6 +46,10 @@ impl<W: Workflow> Core<W> {
         inner.hold(&[(state, held)]);
         // Who stood behind its jobs need not wait for them.
         inner.permits_changed(state, &None, self);
+        // Nor need those who waited for its suspect to run alone.
+        if !inner.suspects.is_empty() {
+            self.wake_all();
+        }
         inner.settle(self);
         drop(inner);
         self.work.notify_one();
