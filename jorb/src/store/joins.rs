@@ -27,6 +27,7 @@ pub(crate) trait Lookup<W: Workflow> {
 /// What is to be written besides the batch.
 pub(crate) struct Joins<W: Workflow> {
     /// Jobs that joined and do not any more, because the batch says so.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite has a table of them"))]
     pub(crate) left: Vec<JobId>,
     /// Jobs that join, and what they wait for now.
     pub(crate) wait: Vec<(JobId, Arc<Join>)>,
