@@ -104,8 +104,8 @@ fn check(bench: &mut Bench, jobs: &Jobs) {
     assert_eq!(stored, jobs.values().map(text).collect::<Vec<_>>());
 
     let (next, end) = fresh(bench);
-    let moves =
-        |r: &&Record<Flow>| r.job.status == Status::Ready && !r.placed && !(next..end).contains(&r.job.id.0);
+    let fresh = |r: &Record<Flow>| (next..end).contains(&r.job.id.0) && r.seq <= end;
+    let moves = |r: &&Record<Flow>| r.job.status == Status::Ready && !r.placed && !fresh(r);
     let moving = bench.store.moving().unwrap();
     let ids = |records: &[&Record<Flow>]| records.iter().map(|r| r.job.id.0).collect::<Vec<_>>();
     let expected: Vec<_> = jobs.values().filter(moves).collect();

@@ -105,6 +105,7 @@ impl Bench {
     /// The next job, in a state, to be committed.
     pub(super) fn new_job(&mut self, state: usize) -> New<Flow> {
         let id = JobId(self.next.job);
+        let seq = self.next.seq;
         self.next.job += 1;
         self.next.seq += 1;
         let job = Snapshot {
@@ -125,8 +126,7 @@ impl Bench {
             deadline: None,
             join: None,
         };
-        let record =
-            Record { job, seq: self.next.seq, placed: false, key: None, last_line: None, last_error: None };
+        let record = Record { job, seq, placed: false, key: None, last_line: None, last_error: None };
         New { record, once: None }
     }
 
@@ -147,8 +147,8 @@ impl Bench {
             children: 0,
         };
         self.next.line += 1;
-        self.next.seq += 1;
         now.seq = self.next.seq;
+        self.next.seq += 1;
         now.last_line = Some(line.id);
         now.job.step += 1;
         now.job.state = StateId::at(state);
