@@ -423,6 +423,23 @@ async fn priorities_are_strict_and_go_from_parents_to_children() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn urgent_seeds_with_keys_move_among_others() {
+    for window in [1, 4, 1024] {
+        let mut run = Run::open(MemoryStore::new()).unwrap();
+        let seed = |n: u32| Kick::new(crawl::Robots, page(&format!("host-{}", n % 3), n, 1));
+        run.seed((), |seeds| {
+            seeds.extend((0..20).map(seed))?;
+            seeds.extend((20..26).map(|n| seed(n).priority(10)))?;
+            seeds.extend((26..40).map(seed))
+        })
+        .unwrap();
+        let log = Log::default();
+        let summary = processor(&log, 0).window(window).exec(&mut run).await.unwrap();
+        assert_eq!(summary.jobs("Done"), 40);
+    }
+}
+
 /// What happens to a run from outside.
 #[derive(Debug, Clone)]
 enum Event {

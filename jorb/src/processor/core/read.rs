@@ -148,6 +148,8 @@ impl<W: Workflow> Inner<W> {
     pub(super) fn astray(&mut self, before: Standing<W>, job: Waiting<W>, now: u64) {
         let Waiting { mut record, at_hand, .. } = job;
         let then = self.follower(&mut record, at_hand, now);
+        // An urgent seed has the number of a fresh job, and keeps its turn: it must not stand as these do.
+        record.placed |= (self.fresh.next..self.fresh.end).contains(&record.job.id.0);
         self.place(before, record, then);
     }
 
