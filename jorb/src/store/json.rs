@@ -246,7 +246,7 @@ impl<W: Workflow> Store<W> for JsonStore<W> {
         let new = batch.changes.iter().map(|change| change.kicks.len()).sum::<usize>() + batch.added.len();
         self.refuse_more_than_most(new - refused.len())?;
         let table = self.table()?;
-        let joins = table.joins(batch, &refused);
+        let joins = table.joins(batch);
         self.append(&Commit::of(table, batch, &refused, &joins)?)?;
         let committed = self.driven()?.0.apply(batch, joins);
         self.rewrite_if_long();

@@ -81,7 +81,7 @@ impl<W: Workflow> Store<W> for MemoryStore<W> {
 
     fn commit(&mut self, batch: &Batch<W>) -> Result<Committed<W>, Error> {
         let table = self.table();
-        let joins = table.joins(batch, &table.refused(batch));
+        let joins = table.joins(batch);
         Ok(table.apply(batch, joins))
     }
 

@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl<W: Workflow> Table<W> {
-    /// What a batch does to joins, without changing anything; these new jobs are [refused](Table::refused).
-    pub(crate) fn joins(&self, batch: &Batch<W>, refused: &[JobId]) -> Joins<W> {
-        let mut lookup = After { table: self, batch, refused, changed: None };
+    /// What a batch does to joins, without changing anything.
+    pub(crate) fn joins(&self, batch: &Batch<W>) -> Joins<W> {
+        let mut lookup = After { table: self, batch, changed: None };
         let joining = self.head.counts.of(Status::Joining);
         match joins(batch, self.head.seeding, joining, &mut lookup) {
             Ok(joins) => joins,
@@ -45,7 +45,7 @@ impl<W: Workflow> Table<W> {
             return false;
         }
         let all = Batch { seeding: Some(Seeding::Done), ..Batch::new(self.head.next) };
-        let joins = self.joins(&all, &[]);
+        let joins = self.joins(&all);
         let known = |id| self.jobs.get(id).and_then(|row| row.record.job.join.as_ref());
         let changed = !joins.fired.is_empty() || joins.wait.iter().any(|(id, join)| known(*id) != Some(join));
         self.join(joins);
@@ -57,7 +57,6 @@ impl<W: Workflow> Table<W> {
 struct After<'a, W: Workflow> {
     table: &'a Table<W>,
     batch: &'a Batch<W>,
-    refused: &'a [JobId],
     changed: Option<Changed<W>>,
 }
 
@@ -71,8 +70,8 @@ struct Changed<W: Workflow> {
 type Place<W> = (StateId<W>, Status);
 
 impl<W: Workflow> Changed<W> {
-    fn of(batch: &Batch<W>, refused: &[JobId]) -> Self {
-        let refused: HashSet<_> = refused.iter().collect();
+    fn of(table: &Table<W>, batch: &Batch<W>) -> Self {
+        let refused: HashSet<_> = table.refused(batch).into_iter().collect();
         let stands = |record: &Record<W>| (record.job.state, record.job.status);
         let mut made: HashMap<_, Vec<_>> = HashMap::new();
         for new in batch.changes.iter().flat_map(|change| &change.kicks) {
@@ -104,7 +103,7 @@ impl<W: Workflow> Lookup<W> for After<'_, W> {
         of: JobId,
         each: &mut dyn FnMut(StateId<W>, Status, u64),
     ) -> Result<(), Infallible> {
-        let Changed { now, made } = self.changed.get_or_insert_with(|| Changed::of(self.batch, self.refused));
+        let Changed { now, made } = self.changed.get_or_insert_with(|| Changed::of(self.table, self.batch));
         for id in self.table.children.range((of, 0)..=(of, u64::MAX)).map(|(_, id)| id) {
             let job = &self.table.jobs.get(*id).expect("children are there").record.job;
             let (state, status) = now.get(id).copied().unwrap_or((job.state, job.status));
