@@ -190,7 +190,7 @@ fn read_fresh<W: Workflow>(
         let Some(last) = page.last() else { return Ok(Vec::new()) };
         from = last.job.id.0 + 1;
         // Seeds that never move, or have a priority, were placed at once; these may have moved since then.
-        page.retain(|record| !record.placed && record.seq <= fresh.end);
+        page.retain(|record| fresh.has(record.job.id, &record.standing()));
         if !page.is_empty() {
             return Ok(waiting(page));
         }

@@ -266,9 +266,8 @@ pub(super) fn commit<W: Workflow>(run: &mut Run<W>, batch: &mut Batch<W>) -> Res
     let header = &mut run.header;
     header.next = batch.next;
     batch.changes.drain(..).for_each(|change| header.count(&change));
-    for Record { job, .. } in fired {
-        header.counts.add(job.state, Status::Joining, -1);
-        header.counts.add(job.state, job.status, 1);
+    for record in &fired {
+        header.count_fired(record);
     }
     Ok(())
 }

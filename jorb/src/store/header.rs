@@ -3,7 +3,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use uuid::Uuid;
 
-use super::{Batch, Change, Standing};
+use super::{Batch, Change, Record, Standing};
 use crate::{JobId, Saved, StateId, Status, Timestamp, Tuning, Workflow};
 
 /// A limiter, by name: of a state's own rate, its state's; of one that states share, its type's with its module.
@@ -110,6 +110,12 @@ impl<W: Workflow> Header<W> {
         }
         self.counts.add(before.state, before.status, -1);
         self.counts.add(now.job.state, now.job.status, 1);
+    }
+
+    /// What the end of a job's join makes of them.
+    pub(crate) fn count_fired(&mut self, Record { job, .. }: &Record<W>) {
+        self.counts.add(job.state, Status::Joining, -1);
+        self.counts.add(job.state, job.status, 1);
     }
 }
 

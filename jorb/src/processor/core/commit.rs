@@ -192,10 +192,9 @@ impl<W: Workflow> Inner<W> {
 
     /// A job waits for no child any more: the store has it in the line of its key.
     fn fire(&mut self, job: Waiting<W>, now: u64, woken: &mut [bool]) {
+        self.durable.count_fired(&job.record);
         let before = job.record.standing();
         let Standing { state, status, turn, ref lane, .. } = before;
-        self.durable.counts.add(state, Status::Joining, -1);
-        self.durable.counts.add(state, status, 1);
         if status != Status::Ready {
             return;
         }
