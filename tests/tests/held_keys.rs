@@ -546,8 +546,11 @@ async fn a_canary_does_not_wait_for_a_held_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_suspect_whose_key_is_held() {
-    for late in [false, true] {
+async fn nobody_waits_for_a_suspect_that_is_held() {
+    // By its key, or with its state; at once, while it waits for a permit, or once the first one runs.
+    let all = [true, false].into_iter().flat_map(|key| [0, 10, 100].map(|ms| (key, ms)));
+    for (key, ms) in all {
+        let late = ms == 100;
         let (folder, log) = (tempfile::tempdir().unwrap(), Log::new());
         let store = || SqliteStore::at(folder.path().join("run.jorb"));
         let mut run = Run::open(store()).unwrap();
@@ -559,7 +562,7 @@ async fn nobody_waits_for_a_suspect_whose_key_is_held() {
         // What a process leaves behind that is killed in mid-step.
         let noted = folder.path().join("run.jorb.steps");
         let killed = async {
-            sleep(150 * MS).await;
+            sleep(if ms == 10 { 20 * MS } else { 150 * MS }).await;
             std::fs::copy(&noted, folder.path().join("copy")).unwrap();
         };
         let mut first = processor(&log);
@@ -576,19 +579,27 @@ async fn nobody_waits_for_a_suspect_whose_key_is_held() {
         let mut next = processor(&log);
         let handle = next.handle();
         let act = async {
-            if late {
-                // They run one by one, and the first one is at it.
-                sleep(100 * MS).await;
-                assert_eq!((log.order("a"), log.order("b")), (vec![0], vec![]));
+            if ms > 0 {
+                // They run one by one, and all others wait.
+                sleep(ms * MS).await;
+                let first = if late { vec![0] } else { vec![] };
+                assert_eq!((log.order("a"), log.order("b")), (first, vec![]));
             }
-            handle.hold_key::<Host>("a").unwrap();
+            if key {
+                handle.hold_key::<Host>("a").unwrap();
+            } else {
+                handle.hold::<crawl::Risky>();
+            }
         };
         let summary = exec_and(&mut next, &mut run, act).await;
-        assert_eq!((summary.ending, log.order("b")), (Ending::Complete, vec![3]), "{late}");
+        // Of the others, the limiter let two start before the process died that soon.
+        let others = if ms == 10 { vec![2, 3] } else { vec![3] };
+        assert_eq!((summary.ending, log.order("b")), (Ending::Complete, others), "{ms} {key}");
         assert_eq!(log.order("a").len(), usize::from(late));
         next.handle().release_key::<Host>("a").unwrap();
+        next.handle().release::<crawl::Risky>();
         let summary = exec(&mut next, &mut run).await;
-        assert_eq!((summary.exit(), log.order("a")), (Exit::Complete, vec![0, 1]), "{late}");
+        assert_eq!((summary.exit(), log.order("a")), (Exit::Complete, vec![0, 1]), "{ms} {key}");
     }
 }
 
