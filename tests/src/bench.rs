@@ -3,10 +3,11 @@ use std::{
     fmt::Write,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jorb::{
-    Form, JobId, Saved, StateId, Status, Workflow,
+    Form, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
     store::{Access, Batch, BoxStore, Header, Record, Seeding, Store},
 };
 use tempfile::TempDir;
@@ -89,6 +90,29 @@ impl Bench {
     pub fn tell(&mut self) -> String {
         let header = self.header.clone();
         tell(self.store(), &header)
+    }
+}
+
+/// A new job that waits in a state.
+#[must_use]
+pub fn job(form: Form, id: JobId, parent: Option<(JobId, u64)>, state: &Flow) -> Snapshot<Flow> {
+    Snapshot {
+        id,
+        parent,
+        step: 0,
+        attempt: 1,
+        began: None,
+        errors: 0,
+        kicked: 0,
+        state: StateId::of(state),
+        data: data(form, state),
+        context: context(form, &Note { text: String::new(), n: id.0 }),
+        priority: 0,
+        status: Status::Ready,
+        ready_at: Timestamp(T0),
+        delay: Duration::ZERO,
+        deadline: None,
+        join: None,
     }
 }
 

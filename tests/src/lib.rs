@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bench;
 pub mod flow;
 pub mod fuzz;
+pub mod hosts;
 pub mod lab;
 pub mod parcels;
 pub mod poison;

@@ -2,10 +2,7 @@
 use std::{
     future::Future,
     process::ExitCode,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,6 +15,7 @@ use jorb::{
 };
 use jorb_tests::{
     START,
+    hosts::{LOUD, Page, host, page},
     lab::check_rate,
     spy::{Spy, Watch, disk_full},
     stores::Kind,
@@ -54,20 +52,6 @@ impl Log {
     }
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Page {
-    host: String,
-    n: u32,
-    /// Its step takes so long.
-    ms: u64,
-    /// Its first step is told to come again so much later.
-    throttled: Option<u64>,
-}
-
-fn page(host: &str, n: u32, ms: u64) -> Page {
-    Page { host: host.into(), n, ms, throttled: None }
-}
-
 #[workflow(app = Log, job = Page)]
 #[derive(Debug, Clone)]
 enum Crawl {
@@ -94,17 +78,6 @@ struct Tenant;
 
 #[limiter(concurrency = 2)]
 struct Everything;
-
-/// The program has another opinion of what a host is.
-static LOUD: AtomicBool = AtomicBool::new(false);
-
-fn host(page: &Page) -> String {
-    if LOUD.load(Relaxed) && page.host.starts_with("rekeyed") {
-        page.host.to_uppercase()
-    } else {
-        page.host.clone()
-    }
-}
 
 impl Keyed<crawl::Fetch> for Host {
     fn key(_: &crawl::Fetch, page: &Page) -> String {

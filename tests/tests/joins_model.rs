@@ -12,8 +12,8 @@ use jorb::{
     store::{Batch, Change, Lane, New, Numbers, Record, Seeding, Store},
 };
 use jorb_tests::{
-    bench::{Bench, Kind, Random, T0, context, data, overall, pages, take},
-    flow::{Flow, Note},
+    bench::{Bench, Kind, Random, T0, data, job, overall, pages, take},
+    flow::Flow,
     spy::Spy,
     stores,
 };
@@ -105,22 +105,10 @@ impl World {
         let state = if ended { Flow::Done } else { Flow::Edit };
         let id = JobId(take(&mut self.next.job));
         let job = Snapshot {
-            id,
-            parent,
-            step: 0,
-            attempt: 1,
-            began: None,
-            errors: 0,
-            kicked: 0,
-            state: StateId::of(&state),
-            data: data(self.form, &state),
-            context: context(self.form, &Note { text: String::new(), n: id.0 }),
             priority: i8::from(random.once_in(4)),
             status: if ended { Status::Ended } else { Status::Ready },
-            ready_at: Timestamp(T0),
-            delay: Duration::ZERO,
             deadline: random.once_in(3).then(|| Timestamp(T0 + random.below(200))),
-            join: None,
+            ..job(self.form, id, parent, &state)
         };
         let seq = take(&mut self.next.seq);
         let once = random.once_in(3).then(|| format!("key {}", random.below(30)));

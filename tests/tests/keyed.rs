@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -12,7 +12,12 @@ use jorb::{
     Clock, Ending, Handle, JobId, Keyed, MemoryStore, Processor, Rate, Run, SqliteStore, Timestamp, Tuning,
     prelude::*,
 };
-use jorb_tests::{START, lab::check_rate, spy::Spy};
+use jorb_tests::{
+    START,
+    hosts::{LOUD, Page, host, page},
+    lab::check_rate,
+    spy::Spy,
+};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -70,20 +75,6 @@ impl Drop for Inside {
     }
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Page {
-    host: String,
-    n: u32,
-    /// Its step takes so long.
-    ms: u64,
-    /// Its first step is told to come again so much later.
-    throttled: Option<u64>,
-}
-
-fn page(host: &str, n: u32, ms: u64) -> Page {
-    Page { host: host.into(), n, ms, throttled: None }
-}
-
 #[workflow(app = Log, job = Page)]
 #[derive(Debug, Clone)]
 enum Crawl {
@@ -106,17 +97,6 @@ struct Host;
 
 #[limiter(concurrency = 1, keyed)]
 struct Tenant;
-
-/// The program has another opinion of what a host is.
-static LOUD: AtomicBool = AtomicBool::new(false);
-
-fn host(page: &Page) -> String {
-    if LOUD.load(Relaxed) && page.host.starts_with("rekeyed") {
-        page.host.to_uppercase()
-    } else {
-        page.host.clone()
-    }
-}
 
 impl Keyed<crawl::Robots> for Host {
     fn key(_: &crawl::Robots, page: &Page) -> String {

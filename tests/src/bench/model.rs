@@ -9,7 +9,7 @@ use jorb::{
     },
 };
 
-use super::{Random, context, data, overall};
+use super::{Random, context, data, job, overall};
 use crate::flow::{Flow, Note};
 
 /// A time in 2026.
@@ -249,24 +249,8 @@ impl Model {
     fn new_job(&mut self, parent: Option<(JobId, u64)>, late: bool, random: &mut Random) -> New<Flow> {
         let state = if random.once_in(2) { Flow::Edit } else { Flow::Build { tree: "t".into() } };
         let id = JobId(take(&mut self.header.next.job));
-        let job = Snapshot {
-            id,
-            parent,
-            step: 0,
-            attempt: 1,
-            began: None,
-            errors: 0,
-            kicked: 0,
-            state: StateId::of(&state),
-            data: data(self.form, &state),
-            context: context(self.form, &Note { text: String::new(), n: id.0 }),
-            priority: 0,
-            status: Status::Ready,
-            ready_at: Timestamp(T0),
-            delay: Duration::ZERO,
-            deadline: random.once_in(3).then(|| Timestamp(T0 + random.below(1000))),
-            join: None,
-        };
+        let deadline = random.once_in(3).then(|| Timestamp(T0 + random.below(1000)));
+        let job = Snapshot { deadline, ..job(self.form, id, parent, &state) };
         let seq = take(&mut self.header.next.seq);
         let placed = late && (parent.is_none() || random.once_in(2));
         let once = random.once_in(2).then(|| format!("key {}", random.below(40)));
