@@ -10,6 +10,7 @@ use crate::attrs::mentions;
 use crate::error::Errors;
 use keys::{Keys, Place};
 
+mod batch;
 mod keys;
 mod limiter;
 mod policy;

@@ -35,6 +35,11 @@ impl Errors {
         self.len
     }
 
+    /// All of them as one.
+    pub(crate) fn into_result(self) -> syn::Result<()> {
+        self.all.map_or(Ok(()), Err)
+    }
+
     /// `compile_error!` calls, or nothing.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.all.map(syn::Error::into_compile_error).unwrap_or_default()

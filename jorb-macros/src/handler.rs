@@ -15,6 +15,7 @@ use crate::error::Errors;
 use crate::expand::point_at;
 
 const SHAPE: &str = "a handler takes `(state: S)` or `(state: S, cx: &mut Cx<W>)`";
+const BATCH: &str = "`(batch: Batch<S>)` or `(batch: Batch<S>, cx: &mut BatchCx<W>)`";
 
 pub(crate) fn state(args: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -71,6 +72,8 @@ fn of_function(input: ParseStream<'_>) -> bool {
 struct Inputs {
     state: Option<Type>,
     cx: Option<Type>,
+    /// It takes a `Batch` of them.
+    batch: bool,
 }
 
 impl Inputs {
@@ -103,8 +106,29 @@ impl Inputs {
             types.extend(returned(&sig.output));
         }
         let mut types = types.into_iter();
-        let state = types.next().map(|ty| owned_struct(ty, errors));
+        let state = types.next();
+        let batch = state.as_ref().is_some_and(|ty| last(bare(ty)).is_some_and(|name| name == "Batch"));
+        let mut state = state.map(|ty| owned_struct(ty, errors));
+        if batch {
+            let of = state.as_ref().and_then(argument).cloned();
+            if let (Some(ty), None) = (&state, &of) {
+                errors.at(ty, format!("a handler of batches takes {BATCH}, where `S` is its state"));
+            }
+            state = of.or_else(|| returned(&sig.output)).map(|ty| owned_struct(ty, errors));
+        }
         let cx = types.next();
+        match cx.as_ref().and_then(|ty| Some((ty, last(bare(ty))?))) {
+            Some((ty, name)) if batch && name == "Cx" => {
+                errors.at(ty, "a batch has no context of one job: write `&mut BatchCx<W>`; each item has a `job` of its own");
+            }
+            Some((ty, name)) if !batch && name == "BatchCx" => {
+                errors.at(
+                    ty,
+                    format!("`BatchCx` is for handlers that take {BATCH}: this one takes `&mut Cx<W>`"),
+                );
+            }
+            _ => {}
+        }
         match &cx {
             Some(Type::Reference(r)) if r.mutability.is_none() => {
                 errors.at(r.and_token, "a handler borrows its context mutably: `&mut Cx<W>`");
@@ -114,20 +138,30 @@ impl Inputs {
             }
             _ => {}
         }
-        Inputs { state, cx }
+        Inputs { state, cx, batch }
     }
 }
 
-/// `S` of `Outcome<S>`.
+/// `S` of `Outcome<S>` or `BatchOutcome<S>`.
 fn returned(output: &ReturnType) -> Option<Type> {
     let ReturnType::Type(_, ty) = output else { return None };
-    let Type::Path(path) = &**ty else { return None };
-    let segment = path.path.segments.last().filter(|s| s.ident == "Outcome")?;
-    let PathArguments::AngleBracketed(args) = &segment.arguments else { return None };
+    last(ty).filter(|name| *name == "Outcome" || *name == "BatchOutcome")?;
+    argument(ty).cloned()
+}
+
+/// `S` of `Any<S>`.
+fn argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let PathArguments::AngleBracketed(args) = &path.path.segments.last()?.arguments else { return None };
     match args.args.first() {
-        Some(GenericArgument::Type(ty)) => Some(ty.clone()),
+        Some(GenericArgument::Type(ty)) => Some(ty),
         _ => None,
     }
+}
+
+/// Without a `&`.
+fn bare(ty: &Type) -> &Type {
+    if let Type::Reference(r) = ty { &r.elem } else { ty }
 }
 
 fn owned_struct(mut ty: Type, errors: &mut Errors) -> Type {
@@ -155,22 +189,32 @@ fn implement(
     let output = match &sig.output {
         ReturnType::Type(_, ty) => Some(ty),
         ReturnType::Default => {
-            errors.at(&sig.ident, "a handler returns `Outcome<S>`, where `S` is its state");
+            let outcome = if inputs.batch { "BatchOutcome" } else { "Outcome" };
+            errors.at(&sig.ident, format!("a handler returns `{outcome}<S>`, where `S` is its state"));
             None
         }
     };
     let state = inputs.state.as_ref()?;
+    match (args.batch, inputs.batch) {
+        (Some(at), false) => {
+            let why = format!("with `batch`, a handler takes {BATCH}");
+            errors.push(syn::Error::new(at, why));
+        }
+        (None, true) => errors.at(&sig.ident, "say how many jobs a step takes: `#[state(batch(max = 100))]`"),
+        _ => {}
+    }
     let name = &sig.ident;
     // Where rustc complains of an argument; the same tokens declare it, or a `macro_rules!` would keep them apart.
-    let this = Ident::new("self", first_token(state));
+    let this = Ident::new(if inputs.batch { "batch" } else { "self" }, first_token(state));
     let cx = inputs.cx.as_ref().map(|ty| Ident::new("cx", first_token(ty)));
     let sound = output.filter(|_| errors.is_empty());
     let body = if let Some(output) = sound {
         let out = Ident::new("out", first_token(output));
         let wait = sig.asyncness.map(|_| quote!(.await));
+        let into = if inputs.batch { quote!(IntoBatchOutcome) } else { quote!(IntoOutcome) };
         quote! {
             let #out = #name(#this, #cx) #wait;
-            ::jorb::IntoOutcome::<Self>::into_outcome(#out)
+            ::jorb::#into::<Self>::into_outcome(#out)
         }
     } else {
         quote!(::core::unreachable!())
@@ -180,18 +224,40 @@ fn implement(
     let blocking = sig.asyncness.is_none().then(|| quote!(.blocking()));
     let implement = point_at(first_token(state), quote!(impl));
     // Where rustc complains when the future is not `Send`.
-    let outcome = {
+    let outcome = |outcome: TokenStream| {
         let (open, close) = (point_at(name.span(), quote!(::)), point_at(name.span(), quote!(>)));
-        quote!(#open jorb::Outcome<Self #close)
+        quote!(#open jorb::#outcome<Self #close)
     };
-    let PolicyArgs { policy, limits } = args;
+    let PolicyArgs { policy, limits, .. } = args;
     let limits = (!limits.is_empty()).then(|| limited(limits));
+    let run = if inputs.batch {
+        let outcome = outcome(quote!(BatchOutcome));
+        quote! {
+            async fn run(
+                self,
+                _: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>,
+            ) -> ::jorb::Outcome<Self> {
+                ::jorb::__private::never()
+            }
+            async fn run_batch(
+                #this: ::jorb::Batch<Self>,
+                #cx: &mut ::jorb::BatchCx<<Self as ::jorb::State>::Workflow>,
+            ) -> #outcome {
+                #body
+            }
+        }
+    } else {
+        let outcome = outcome(quote!(Outcome));
+        quote! {
+            async fn run(#this, #cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
+                #body
+            }
+        }
+    };
     let items = quote!({
         const POLICY: ::jorb::Policy = #policy #blocking;
         #limits
-        async fn run(#this, #cx: &mut ::jorb::Cx<<Self as ::jorb::State>::Workflow>) -> #outcome {
-            #body
-        }
+        #run
     });
     let items = point_at(first_token(state), items);
     Some(quote!(#implement ::jorb::Handler for #state #items))
@@ -237,8 +303,7 @@ fn refuse(sig: &Signature, errors: &mut Errors) {
 }
 
 fn is_cx(ty: &Type) -> bool {
-    let ty = if let Type::Reference(r) = ty { &r.elem } else { ty };
-    last(ty).is_some_and(|name| name == "Cx")
+    last(bare(ty)).is_some_and(|name| name == "Cx" || name == "BatchCx")
 }
 
 /// `Fetch` of `crawl::Fetch`.
@@ -293,6 +358,19 @@ mod tests {
             }
         };
         insta::assert_snapshot!(printed(quote!(timeout = LIMIT, give_up_after = "1h"), &item));
+    }
+
+    #[test]
+    fn a_batch() {
+        let item = quote! {
+            async fn upload(batch: Batch<sync::Upload>, cx: &mut BatchCx<Sync>) -> BatchOutcome<sync::Upload> {
+                Ok(batch.finish(|_| Ok(Next::to(sync::Done))))
+            }
+        };
+        insta::assert_snapshot!(printed(
+            quote!(batch(max = 100, wait = "2s", per_job), rate = "10/s"),
+            &item
+        ));
     }
 
     #[test]

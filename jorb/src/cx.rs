@@ -37,20 +37,41 @@ pub(crate) struct At {
 #[allow(clippy::box_collection)] // few steps settle, and all carry this
 pub(crate) type Settled = Option<Box<Vec<(&'static str, u32)>>>;
 
-impl<W: Workflow> Cx<W> {
-    /// A context for unit tests: first attempt of the first step of job 0.
-    pub fn test(app: W::App, overall: W::Overall, job: W::Job) -> Self {
-        let at = At {
+/// The last word counts.
+pub(crate) fn settle<L: Limiter>(settled: &mut Settled, actual: u32) {
+    let path = L::SPEC.path;
+    let settled = settled.get_or_insert_default();
+    match settled.iter_mut().find(|(known, _)| *known == path) {
+        Some((_, known)) => *known = actual,
+        None => settled.push((path, actual)),
+    }
+}
+
+impl At {
+    /// The first attempt of the first step.
+    pub(crate) fn test(id: JobId) -> Self {
+        At {
             run: Uuid::nil(),
-            id: JobId(0),
+            id,
             parent: None,
             step: 0,
             attempt: 1,
             children: None,
             cancelled: Arc::default(),
             settled: None,
-        };
-        Cx { app: Arc::new(app), overall: Arc::new(overall), job, at }
+        }
+    }
+
+    pub(crate) fn key(&self) -> String {
+        let At { run, id, step, .. } = self;
+        format!("{run}/{id}/{step}")
+    }
+}
+
+impl<W: Workflow> Cx<W> {
+    /// A context for unit tests: first attempt of the first step of job 0.
+    pub fn test(app: W::App, overall: W::Overall, job: W::Job) -> Self {
+        Cx { app: Arc::new(app), overall: Arc::new(overall), job, at: At::test(JobId(0)) }
     }
 
     /// The same after it had waited for these children, for unit tests.
@@ -104,8 +125,7 @@ impl<W: Workflow> Cx<W> {
     /// It reads `run/job/step`, where `run` is the run's UUID.
     #[must_use]
     pub fn key(&self) -> String {
-        let At { run, id, step, .. } = &self.at;
-        format!("{run}/{id}/{step}")
+        self.at.key()
     }
 
     /// This step took `actual` of the limiter `L`, and not what it was thought to cost: the difference is given back when
@@ -114,12 +134,7 @@ impl<W: Workflow> Cx<W> {
     ///
     /// A limiter that its state does not name is left alone. [`Weighted`](crate::Weighted) has an example.
     pub fn settle<L: Limiter>(&mut self, actual: u32) {
-        let path = L::SPEC.path;
-        let settled = self.at.settled.get_or_insert_default();
-        match settled.iter_mut().find(|(known, _)| *known == path) {
-            Some((_, known)) => *known = actual,
-            None => settled.push((path, actual)),
-        }
+        settle::<L>(&mut self.at.settled, actual);
     }
 
     /// Cancelled when nobody waits for this step any more: it ran into its timeout, or the grace period of a stop

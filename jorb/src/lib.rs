@@ -114,6 +114,7 @@
 //! | `progress` | yes | `Progress` |
 //! | `cli` | no | `cli::Program`: subcommands for a workflow program |
 
+mod batch;
 mod children;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -142,6 +143,7 @@ mod tuning;
 mod units;
 mod workflow;
 
+pub use batch::{Batch, BatchCx, BatchOutcome, Ended, Finished, IntoBatchOutcome, Item, Loose};
 pub use children::{Children, Join};
 pub use codec::{Codec, Form, Saved, Unreadable, Unwritable};
 pub use cx::Cx;
@@ -152,7 +154,7 @@ pub use job::{JobId, Snapshot, StateId, Status};
 pub use limiter::{Demand, Keyed, Limiter, LimiterSpec, Takes, Weighted};
 pub use macros::{limiter, state, workflow};
 pub use outcome::{BoxError, Fault, IntoOutcome, Kick, Move, NewJob, Next, Outcome, Reaction};
-pub use policy::{Adaptive, Backoff, Policy, Rate, RetryIf};
+pub use policy::{Adaptive, Backoff, Batching, Policy, Rate, RetryIf};
 pub use processor::{
     CancelDriven, Ending, Event, Exit, Handle, HeldKey, LimiterOverview, Listener, Overview, Processor,
     StateOverview, StateSummary, Summary, Tuned, Wait,
@@ -169,7 +171,9 @@ pub use store::{JsonStore, MemoryStore, Store};
 pub use time::{Clock, Timestamp};
 pub use tuning::Tuning;
 pub use units::BadUnit;
-pub use workflow::{Active, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow};
+pub use workflow::{
+    Active, BatchTask, Handler, Initial, Kicks, State, StateSpec, Task, Transition, Workflow,
+};
 
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../../README.md")]
@@ -190,7 +194,7 @@ pub mod prelude {
 pub mod __private {
     pub use core::{convert::From, option::Option, result::Result};
     pub use serde;
-    pub use std::string::String;
+    pub use std::{string::String, vec::Vec};
 
     use core::time::Duration;
 
@@ -198,8 +202,8 @@ pub mod __private {
 
     pub use crate::codec::{Context, read_state, write};
     use crate::{
-        AfterFailure, Backoff, Codec, Cx, Demand, Failed, Handler, LimiterSpec, Policy, Rate, State, Task,
-        Unreadable, Unwritable, Workflow, units,
+        AfterFailure, Backoff, BatchCx, BatchTask, Codec, Cx, Demand, Failed, Handler, LimiterSpec, Loose,
+        Policy, Rate, State, Task, Unreadable, Unwritable, Workflow, batch, units,
     };
 
     /// What the dispatcher needs to know of one state.
@@ -207,10 +211,12 @@ pub mod __private {
         pub policy: Policy,
         pub limits: &'static [LimiterSpec],
         pub run: Start<S, S::Workflow>,
+        pub run_batch: StartBatch<S::Workflow>,
         pub demand: fn(&S, &<S::Workflow as Workflow>::Job) -> Demand,
     }
 
     type Start<S, W> = fn(S, &mut Cx<W>) -> Task<'_, W>;
+    type StartBatch<W> = fn(Vec<Loose<W>>, &mut BatchCx<W>) -> BatchTask<'_, W>;
 
     /// Asks for the handler of `S`: the only place that does.
     #[must_use]
@@ -223,7 +229,20 @@ pub mod __private {
                 let step = state.run(cx);
                 Box::pin(async move { step.await.map(Into::into) })
             },
+            run_batch: |jobs, cx| {
+                let step = S::run_batch(batch::batch(jobs), cx);
+                Box::pin(async move { step.await.map(batch::ended) })
+            },
         }
+    }
+
+    /// The engine runs such a state by its other function.
+    ///
+    /// # Panics
+    /// Always.
+    #[must_use]
+    pub fn never<T>() -> T {
+        unreachable!("a state has one kind of handler, and the policy says which")
     }
 
     /// Asks for what makes a `T` of a failed `S`: the only place that does.
@@ -290,6 +309,21 @@ pub mod __private {
     pub const fn crashes(n: u32) -> u32 {
         assert!(n > 0, "`crashes` must be at least 1");
         n
+    }
+
+    /// As [`concurrency`].
+    #[must_use]
+    #[track_caller]
+    pub const fn max(n: u32) -> u32 {
+        assert!(n > 0, "`max` must be at least 1");
+        n
+    }
+
+    /// As [`concurrency`].
+    #[must_use]
+    #[track_caller]
+    pub const fn wait(longest: Duration) -> Duration {
+        longest
     }
 
     /// As [`concurrency`].

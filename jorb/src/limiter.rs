@@ -204,7 +204,7 @@ impl Demand {
     /// 1 of each.
     pub const ONE: Demand = Demand { costs: None, key: None };
 
-    /// Of each limiter, in the order in which the state names them; 1 where it ends.
+    /// Of each limiter, in the order in which the state names them, and of its own rate; 1 where it ends.
     #[must_use]
     pub fn of(costs: &[u32]) -> Self {
         let ones = costs.iter().all(|cost| *cost == 1);
@@ -223,6 +223,14 @@ impl Demand {
             _ => None,
         };
         Demand { key, ..self }
+    }
+
+    /// What so many jobs take together that take `all` of limiters that are weighted.
+    pub(crate) fn of_batch(&self, limits: &[LimiterSpec], all: &[u32], jobs: u32, per_job: bool) -> Self {
+        let each = if per_job { jobs } else { 1 };
+        let of = |(limiter, all): (&LimiterSpec, &u32)| if limiter.weighted { *all } else { each };
+        let costs: Vec<_> = limits.iter().zip(all).map(of).chain([each]).collect();
+        Demand { key: self.key.clone(), ..Demand::of(&costs) }
     }
 
     /// Of the limiter at this place.

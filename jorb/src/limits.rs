@@ -262,6 +262,11 @@ impl Bucket {
         Duration::from_nanos(self.interval)
     }
 
+    /// What may be taken at once.
+    pub(crate) fn burst(&self) -> u32 {
+        self.burst
+    }
+
     /// What was taken is to be saved at once: a crash must not forget it.
     pub(crate) fn is_saved(&self, now: u64) -> bool {
         self.is_slow() || self.owes(now)

@@ -2,9 +2,11 @@
 use std::{error::Error, ptr, time::Duration};
 
 mod backoff;
+mod batching;
 mod rate;
 
 pub use backoff::Backoff;
+pub use batching::Batching;
 pub(crate) use rate::Controller;
 pub use rate::{Adaptive, Rate};
 
@@ -44,11 +46,13 @@ pub struct Policy {
     pub crashes: Option<u32>,
     /// Runs on the blocking pool: the handler is a plain `fn`.
     pub blocking: bool,
+    /// A step takes several jobs.
+    pub batch: Option<Batching>,
 }
 
 impl Policy {
     /// One at a time, unlimited rate, no retry, backoff from 1 s to 60 s, no time budget, no timeout, crashes not counted, in
-    /// place.
+    /// place, one job per step.
     pub const DEFAULT: Policy = Policy {
         concurrency: 1,
         rate: None,
@@ -61,6 +65,7 @@ impl Policy {
         timeout: None,
         crashes: None,
         blocking: false,
+        batch: None,
     };
 
     /// Allow `n` steps at once.
@@ -117,6 +122,11 @@ impl Policy {
     #[must_use]
     pub const fn blocking(self) -> Self {
         Policy { blocking: true, ..self }
+    }
+    /// Take several jobs in one step: [`Handler::run_batch`](crate::Handler::run_batch) runs it.
+    #[must_use]
+    pub const fn batch(self, batch: Batching) -> Self {
+        Policy { batch: Some(batch), ..self }
     }
 }
 

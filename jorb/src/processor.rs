@@ -39,7 +39,7 @@ use self::{
     handle::{Desk, GRACE},
     line::Waiting,
     listener::{Audience, lock},
-    slot::{BLOCKING, Shared, slot},
+    slot::{BLOCKING, Shared, batches, slot},
     writer::{on_disk, write},
 };
 use crate::{
@@ -277,7 +277,10 @@ impl<W: Workflow> Processor<W> {
                 for (state, more) in core.new_slots() {
                     let Some(policy) = state.spec().policy else { continue };
                     for _ in 0..more {
-                        slots.spawn(slot(shared.clone(), state, policy));
+                        match policy.batch {
+                            Some(batching) => slots.spawn(batches(shared.clone(), state, policy, batching)),
+                            None => slots.spawn(slot(shared.clone(), state, policy)),
+                        };
                     }
                 }
                 select! {

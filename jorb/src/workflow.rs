@@ -1,7 +1,10 @@
 //! The graph as traits: what `#[workflow]` implements, and [`Handler`], which `#[state]` implements.
 use std::{future::Future, pin::Pin};
 
-use crate::{Codec, Cx, Demand, Fault, Graph, LimiterSpec, Move, Outcome, Policy, Unreadable, Unwritable};
+use crate::{
+    Batch, BatchCx, BatchOutcome, Codec, Cx, Demand, Ended, Fault, Graph, LimiterSpec, Loose, Move, Outcome,
+    Policy, Unreadable, Unwritable,
+};
 
 /// A workflow: an enum of states. Implemented by [`#[workflow]`](macro@crate::workflow).
 #[diagnostic::on_unimplemented(
@@ -33,6 +36,12 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     fn load(state: &str, data: Option<&str>) -> Option<Result<Self, Unreadable>>;
     /// Start the handler of the current state; nothing when the state is terminal.
     fn dispatch(self, cx: &mut Cx<Self>) -> Option<Task<'_, Self>>;
+    /// Start the handler of batches of the state in which all these jobs are; nothing when that is terminal.
+    #[doc(hidden)]
+    fn dispatch_batch(jobs: Vec<Loose<Self>>, cx: &mut BatchCx<Self>) -> Option<BatchTask<'_, Self>> {
+        let _ = (jobs, cx);
+        None
+    }
     /// What a step of the current state takes of its limiters; and the state itself again.
     fn demand(self, job: &Self::Job) -> (Self, Demand) {
         let _ = job;
@@ -54,6 +63,10 @@ pub trait Workflow: Sized + Send + Sync + 'static {
 /// One step under way. It borrows the context, so whoever runs the step keeps the context afterwards.
 pub type Task<'a, W> = Pin<Box<dyn Future<Output = Result<Move<W>, Fault>> + Send + 'a>>;
 
+/// One step of several jobs under way.
+#[doc(hidden)]
+pub type BatchTask<'a, W> = Pin<Box<dyn Future<Output = Result<Vec<Ended<W>>, Fault>> + Send + 'a>>;
+
 /// The struct that `#[workflow]` generates for one variant.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a workflow state",
@@ -64,6 +77,10 @@ pub trait State: Into<Self::Workflow> + 'static {
     type Workflow: Workflow;
     /// The variant's name.
     const NAME: &'static str;
+    /// The struct of a value of the enum, if it is this variant.
+    fn of(workflow: Self::Workflow) -> Option<Self>
+    where
+        Self: Sized;
 }
 
 /// A state that is not terminal. Implemented by `#[workflow]`.
@@ -99,6 +116,14 @@ pub trait Handler: Active {
     }
     /// Run one step. With [`Policy::blocking`] it is driven to its end on the blocking pool.
     fn run(self, cx: &mut Cx<Self::Workflow>) -> impl Future<Output = Outcome<Self>> + Send;
+    /// Run one step of several jobs: what is called in place of [`run`](Handler::run) with [`Policy::batch`].
+    fn run_batch(
+        batch: Batch<Self>,
+        cx: &mut BatchCx<Self::Workflow>,
+    ) -> impl Future<Output = BatchOutcome<Self>> + Send {
+        let _ = (batch, cx);
+        async { unreachable!("only states whose policy says so have batches") }
+    }
 }
 
 /// An edge of the graph, declared by `next(..)`.

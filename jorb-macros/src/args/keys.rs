@@ -18,10 +18,12 @@ pub(super) enum Place<'a> {
     /// With the state of the handler.
     Handler(&'a str),
     Limiter,
+    Batch,
 }
 
 impl Place<'_> {
-    const ALL: [Place<'static>; 4] = [Place::Enum, Place::Variant, Place::Handler(".."), Place::Limiter];
+    const ALL: [Place<'static>; 5] =
+        [Place::Enum, Place::Variant, Place::Handler(".."), Place::Limiter, Place::Batch];
 
     fn keys(self) -> &'static [&'static str] {
         match self {
@@ -38,8 +40,10 @@ impl Place<'_> {
                 "timeout",
                 "crashes",
                 "limits",
+                "batch",
             ],
             Place::Limiter => &["rate", "burst", "concurrency", "weighted", "keyed"],
+            Place::Batch => &["max", "wait", "per_job"],
         }
     }
 
@@ -51,11 +55,13 @@ impl Place<'_> {
                 format!("belongs on the variant `{state}` of the enum, not on a function")
             }
             (Place::Variant, _) => "belongs on a variant, in `#[state(..)]`".to_owned(),
+            (Place::Handler(_), Place::Batch) => "stands beside `batch(..)`, not in it".to_owned(),
             (Place::Handler(_), Place::Variant) => {
                 "belongs on the handler function, not on the variant".to_owned()
             }
             (Place::Handler(_), _) => "belongs on a handler function, in `#[state(..)]`".to_owned(),
             (Place::Limiter, _) => "belongs on a limiter, in `#[limiter(..)]`".to_owned(),
+            (Place::Batch, _) => "belongs in `batch(..)`: `batch(max = 100, wait = \"2s\")`".to_owned(),
         }
     }
 }

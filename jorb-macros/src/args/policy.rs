@@ -4,6 +4,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Lit, Path, UnOp};
 
+use super::batch::{Batch, batch};
 use super::keys::{Keys, Place};
 use super::limiter::limiters;
 use super::value;
@@ -16,6 +17,8 @@ pub(crate) struct PolicyArgs {
     pub(crate) policy: TokenStream,
     /// The types of limiters.
     pub(crate) limits: Vec<Path>,
+    /// Where it says that a step takes several jobs.
+    pub(crate) batch: Option<Span>,
 }
 
 /// Nothing for a function that claims to be terminal.
@@ -26,9 +29,14 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     let mut policy = quote!(::jorb::Policy::DEFAULT);
     let mut no_retry = false;
     let mut limits = Vec::new();
+    let mut batches = None;
     keys.each(tokens, errors, |key, meta| {
         if key == "limits" {
             limits = limiters(key, meta)?;
+            return Ok(());
+        }
+        if key == "batch" {
+            batches = Some(batch(meta)?);
             return Ok(());
         }
         let value = ungrouped(value(meta, key, example(key))?.parse()?);
@@ -52,6 +60,17 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     if let (Some(at), None) = (keys.seen("burst"), keys.seen("rate")) {
         errors.push(syn::Error::new(at, "`burst` has no effect without `rate`"));
     }
+    if let Some(Batch { batching, max, per_job }) = batches {
+        policy.extend(quote!(.batch(#batching)));
+        // Else no two jobs would come together.
+        if per_job && keys.seen("rate").is_some() && keys.seen("burst").is_none() {
+            policy.extend(quote!(.burst(#max)));
+        }
+        if let Some(at) = keys.seen("crashes") {
+            let why = "`crashes` does not go with `batch`: a death of the process says nothing about one of its jobs";
+            errors.push(syn::Error::new(at, why));
+        }
+    }
     let (retries, budget) = (keys.seen("retries"), keys.seen("give_up_after"));
     for key in ["backoff", "retry_if"] {
         let Some(at) = keys.seen(key) else { continue };
@@ -65,7 +84,8 @@ pub(crate) fn policy(tokens: TokenStream, state: &str, errors: &mut Errors) -> O
     if let (None, Some(_)) = (retries, budget) {
         policy.extend(quote!(.retries(::core::primitive::u32::MAX)));
     }
-    keys.seen("terminal").is_none().then_some(PolicyArgs { policy, limits })
+    let batch = keys.seen("batch");
+    keys.seen("terminal").is_none().then_some(PolicyArgs { policy, limits, batch })
 }
 
 /// How fast: as it is said, or as a service lets us.
@@ -146,7 +166,7 @@ fn function(key: &str, value: &Expr) -> syn::Result<TokenStream> {
 }
 
 /// Texts are read by the constant functions that read them everywhere else; what they say stands at the literal.
-fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
+pub(super) fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
     match value {
         Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => {
             Ok(checked(if is_duration(key) { "duration" } else { key }, value))
@@ -161,7 +181,7 @@ fn text(key: &str, value: &Expr) -> syn::Result<TokenStream> {
 }
 
 fn is_duration(key: &str) -> bool {
-    matches!(key, "timeout" | "give_up_after")
+    matches!(key, "timeout" | "give_up_after" | "wait")
 }
 
 pub(super) fn example(key: &str) -> &'static str {
@@ -171,6 +191,8 @@ pub(super) fn example(key: &str) -> &'static str {
         "retry_if" => "is_transient",
         "give_up_after" => "\"1h\"",
         "timeout" => "\"30s\"",
+        "max" => "100",
+        "wait" => "\"2s\"",
         _ => "4",
     }
 }

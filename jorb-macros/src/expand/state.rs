@@ -12,10 +12,18 @@ pub(super) fn impls(w: &Workflow, (i, s): (usize, &State)) -> TokenStream {
     let this = w.path(s, Span::call_site());
     let bindings = bindings(&s.fields);
     // With a wrong field type the two would not fit, and rustc would say so again.
-    let (pattern, conversion) = if w.sound {
-        (quote!(#this #bindings), quote!(Self::#ident #bindings))
+    let never = quote!(::core::unreachable!());
+    let (pattern, conversion, back) = if w.sound {
+        let back = quote! {
+            #[allow(unreachable_patterns)] // of an enum with one state
+            match workflow {
+                #workflow::#ident #bindings => ::jorb::__private::Option::Some(#this #bindings),
+                _ => ::jorb::__private::Option::None,
+            }
+        };
+        (quote!(#this #bindings), quote!(Self::#ident #bindings), back)
     } else {
-        (quote!(_), quote!(::core::unreachable!()))
+        (quote!(_), never.clone(), never)
     };
     let conversions = quote! {
         #(#cfg)*
@@ -28,6 +36,9 @@ pub(super) fn impls(w: &Workflow, (i, s): (usize, &State)) -> TokenStream {
         impl ::jorb::State for #this {
             type Workflow = #workflow;
             const NAME: &'static str = #name;
+            fn of(workflow: #workflow) -> ::jorb::__private::Option<Self> {
+                #back
+            }
         }
     };
     let initial = s.initial.then(|| quote!(#(#cfg)* impl ::jorb::Initial for #this {}));

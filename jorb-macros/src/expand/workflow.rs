@@ -13,7 +13,7 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
     let itself = point_at(workflow.span(), quote!(Self));
     let [app_type, overall_type, job_type] = [("App", app), ("Overall", overall), ("Job", job)].map(context);
     let specs = w.states.iter().map(|s| spec(w, s));
-    let Bodies { index, save, load, dispatch, demand } = Bodies::new(w);
+    let Bodies { index, save, load, dispatch, dispatch_batch, demand } = Bodies::new(w);
     let fail = fail(w);
     quote! {
         impl ::jorb::Workflow for #workflow {
@@ -51,6 +51,12 @@ pub(super) fn implementation(w: &Workflow) -> TokenStream {
                 cx: &mut ::jorb::Cx<Self>,
             ) -> ::jorb::__private::Option<::jorb::Task<'_, Self>> {
                 #dispatch
+            }
+            fn dispatch_batch(
+                jobs: ::jorb::__private::Vec<::jorb::Loose<Self>>,
+                cx: &mut ::jorb::BatchCx<Self>,
+            ) -> ::jorb::__private::Option<::jorb::BatchTask<'_, Self>> {
+                #dispatch_batch
             }
             fn demand(self, job: &<Self as ::jorb::Workflow>::Job) -> (Self, ::jorb::Demand) {
                 #demand
@@ -138,6 +144,7 @@ struct Bodies {
     save: TokenStream,
     load: TokenStream,
     dispatch: TokenStream,
+    dispatch_batch: TokenStream,
     demand: TokenStream,
 }
 
@@ -150,6 +157,7 @@ impl Bodies {
                 save: never.clone(),
                 load: never.clone(),
                 dispatch: never.clone(),
+                dispatch_batch: never.clone(),
                 demand: never,
             };
         }
@@ -162,6 +170,7 @@ impl Bodies {
         };
         let (variants, indices) = (each(variant), each(index));
         let (saves, loads, starts, demands) = (each(save), each(load), each(start), each(demand));
+        let batches = each(start_batch);
         Bodies {
             index: quote! {
                 // Counts no variant that a `cfg` takes away.
@@ -171,6 +180,7 @@ impl Bodies {
             save: quote!(match self { #saves }),
             load: quote!(match state { #loads _ => ::jorb::__private::Option::None }),
             dispatch: quote!(match self { #starts }),
+            dispatch_batch: quote!(match jobs.first()?.state() { #batches }),
             demand: quote!(match self { #demands }),
         }
     }
@@ -219,6 +229,15 @@ fn start(w: &Workflow, s: &State) -> TokenStream {
     }
     let this = w.path(s, Span::call_site());
     quote!(Self::#ident #bindings => ::jorb::__private::Option::Some((#this::ENTRY.run)(#this #bindings, cx)))
+}
+
+fn start_batch(w: &Workflow, s: &State) -> TokenStream {
+    let ident = &s.ident;
+    if s.terminal {
+        return quote!(Self::#ident { .. } => ::jorb::__private::Option::None);
+    }
+    let this = w.path(s, Span::call_site());
+    quote!(Self::#ident { .. } => ::jorb::__private::Option::Some((#this::ENTRY.run_batch)(jobs, cx)))
 }
 
 fn demand(w: &Workflow, s: &State) -> TokenStream {

@@ -19,14 +19,16 @@ use crate::{
 
 use self::{alone::Suspects, cancel::Running, commit::Followers};
 pub(super) use self::{
+    batch::{DoneBatch, StartBatch},
     cancel::Request,
     commit::Work,
     finish::Done,
     read::{Load, Loaded, LoadedPage},
-    start::{Permit, Pull},
+    start::{Permit, Pull, Start},
 };
 
 mod alone;
+mod batch;
 mod cancel;
 mod commit;
 mod control;
@@ -186,9 +188,10 @@ impl<W: Workflow> Core<W> {
         let current = tuned::<W>(&header.tuned, policies);
         let queue = |(state, policy): (StateId<W>, &Option<Policy>)| {
             let slots = policy.map_or(0, |policy| policy.concurrency);
-            let window = bounds.window.unwrap_or(WINDOW.max(2 * slots));
+            let batch = policy.and_then(|policy| policy.batch).map_or(1, |batch| batch.max as usize);
+            let window = bounds.window.unwrap_or(WINDOW.max(2 * slots.saturating_mul(batch)));
             let fresh = header.fresh.by_state[state.index()] > 0;
-            Queue::new(window, WIDE * unit, header.held.contains(&state), fresh)
+            Queue::new(window, WIDE * unit, batch, header.held.contains(&state), fresh)
         };
         let states = W::STATES.len();
         let inner = Inner {

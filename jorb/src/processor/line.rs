@@ -293,6 +293,12 @@ impl<W: Workflow> Line<W> {
         known.then_some(job)
     }
 
+    /// Those in memory that may start in their turn.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Waiting<W>> {
+        let horizon = self.horizon;
+        self.waiting.iter().take_while(move |job| horizon.is_none_or(|horizon| job.turn() <= horizon))
+    }
+
     pub(super) fn pop(&mut self) -> Option<Waiting<W>> {
         let job = self.waiting.pop_front()?;
         self.started = self.started.max(job.turn());

@@ -19,8 +19,8 @@ mod saving;
 /// All limiters of a run.
 pub(super) struct Permits {
     limiters: Vec<Limiter>,
-    /// Of each state, and at which place in its demand they stand; its own rate stands nowhere.
-    of: Vec<Vec<(usize, Option<usize>)>>,
+    /// Of each state, and at which place in its demand they stand; its own rate stands behind the others.
+    of: Vec<Vec<(usize, usize)>>,
     gates: Gates,
     /// Who waits until a job of another state, which goes first, has started or does not want it any more.
     behind: Vec<Behind>,
@@ -48,7 +48,7 @@ pub(super) struct Use {
     limiter: usize,
     gate: usize,
     /// Where in the demand its cost stands.
-    at: Option<usize>,
+    at: usize,
 }
 
 fn each(uses: &Uses) -> impl Iterator<Item = &Use> {
@@ -84,10 +84,10 @@ impl Permits {
             permits.of.push(Vec::new());
             let Some(policy) = policy else { continue };
             if policy.rate.is_some() {
-                permits.use_by(state.index(), &own(state, policy), None);
+                permits.use_by(state.index(), &own(state, policy), state.spec().limits.len());
             }
             for (at, spec) in state.spec().limits.iter().enumerate() {
-                permits.use_by(state.index(), spec, Some(at));
+                permits.use_by(state.index(), spec, at);
             }
         }
         // At today's rate, before what was taken at it.
@@ -121,7 +121,7 @@ impl Permits {
             (Some(known), _) => known,
             (None, Some(state)) if tuning.rate.is_some() => {
                 let Some(policy) = &policies[state.index()] else { return false };
-                self.use_by(state.index(), &own(state, policy), None)
+                self.use_by(state.index(), &own(state, policy), state.spec().limits.len())
             }
             _ => return false,
         };
@@ -135,7 +135,7 @@ impl Permits {
     }
 
     /// A state takes of a limiter.
-    fn use_by(&mut self, state: usize, spec: &LimiterSpec, at: Option<usize>) -> usize {
+    fn use_by(&mut self, state: usize, spec: &LimiterSpec, at: usize) -> usize {
         let known = self.limiters.iter().position(|limiter| limiter.name == spec.path);
         let limiter = known.unwrap_or_else(|| {
             let (name, tuning) = (spec.path.into(), Tuning::new());
@@ -160,9 +160,10 @@ impl Permits {
         let mut uses = Vec::with_capacity(of.len());
         for (limiter, at) in of {
             let Limiter { spec, tuning, opened, name, .. } = &self.limiters[*limiter];
-            let key = match at {
-                Some(at) if spec.keyed && several => keys.get(*at).map(|key| key.as_str().into()),
-                _ => key.filter(|_| spec.keyed).cloned(),
+            let key = if spec.keyed && several {
+                keys.get(*at).map(|key| key.as_str().into())
+            } else {
+                key.filter(|_| spec.keyed).cloned()
             };
             let key = key.filter(|key: &Arc<str>| !key.is_empty());
             if spec.keyed && key.is_none() {
@@ -206,6 +207,15 @@ impl Permits {
         refused.map_or(Ok(()), Err)
     }
 
+    /// No more than what may be taken at once.
+    pub(super) fn fit(&self, uses: &Uses, demand: &Demand) -> bool {
+        let fits = |of: &Use| {
+            let bucket = self.gates.at(of.gate).gate.bucket();
+            bucket.is_none_or(|bucket| demand.cost(of.at) <= bucket.burst())
+        };
+        each(uses).all(fits)
+    }
+
     /// If it were not for `gate`, a step could start as far as its limiters go.
     pub(super) fn are_there_but_of(&self, gate: usize, uses: &Uses, demand: &Demand, now: u64) -> bool {
         self.shut(uses, demand, now).all(|(shut, _)| shut == gate)
@@ -213,7 +223,7 @@ impl Permits {
 
     fn shut(&self, uses: &Uses, demand: &Demand, now: u64) -> impl Iterator<Item = (usize, Shut)> {
         each(uses).filter_map(move |of| {
-            Some((of.gate, self.gates.at(of.gate).gate.is_open(now, cost(demand, of.at)).err()?))
+            Some((of.gate, self.gates.at(of.gate).gate.is_open(now, demand.cost(of.at)).err()?))
         })
     }
 
@@ -226,7 +236,7 @@ impl Permits {
         demand: &Demand,
     ) -> impl Iterator<Item = (usize, usize)> {
         each(uses).flat_map(move |of| {
-            let takes = cost(demand, of.at) > 0 || self.gates.at(of.gate).gate.size().is_some();
+            let takes = demand.cost(of.at) > 0 || self.gates.at(of.gate).gate.size().is_some();
             let users = &self.limiters[of.limiter].users;
             users.iter().filter(move |other| takes && **other != state).map(|other| (of.gate, *other))
         })
@@ -292,7 +302,7 @@ impl Permits {
     /// A step starts that may.
     pub(super) fn take(&mut self, uses: &Uses, demand: &Demand, now: u64) {
         for of in each(uses) {
-            self.gates.at_mut(of.gate).gate.enter(now, cost(demand, of.at));
+            self.gates.at_mut(of.gate).gate.enter(now, demand.cost(of.at));
         }
     }
 
@@ -318,7 +328,7 @@ impl Permits {
         let (limiter, _) = *self.of[state].iter().find(named).ok_or(())?;
         let of = each(uses).find(|of| of.limiter == limiter);
         Ok(of.map(|of| {
-            self.gates.at_mut(of.gate).gate.settle(now, cost(demand, of.at), actual);
+            self.gates.at_mut(of.gate).gate.settle(now, demand.cost(of.at), actual);
             of.gate
         }))
     }
@@ -392,8 +402,4 @@ fn own<W: Workflow>(state: StateId<W>, policy: &Policy) -> LimiterSpec {
 /// Rounded up.
 fn at(nanos: u64) -> Timestamp {
     Timestamp(nanos.div_ceil(1_000_000))
-}
-
-fn cost(demand: &Demand, at: Option<usize>) -> u32 {
-    at.map_or(1, |at| demand.cost(at))
 }

@@ -57,8 +57,11 @@ pub(super) struct Queue<W: Workflow> {
     wide: usize,
     /// Its lanes or its fresh jobs are about to be read.
     pub(super) asked: bool,
-    /// Steps in flight.
+    /// Most jobs of one step.
+    batch: usize,
+    /// Steps in flight, and the jobs of those that have several.
     pub(super) executing: usize,
+    pub(super) in_batches: usize,
     /// Its steps that are on their way to the store.
     pub(super) uncommitted: usize,
     /// Slots that wait to be woken.
@@ -72,8 +75,8 @@ pub(super) struct Queue<W: Workflow> {
 }
 
 impl<W: Workflow> Queue<W> {
-    /// One that keeps about `window` jobs in memory, and `widest` while they flow.
-    pub(super) fn new(window: usize, widest: usize, held: bool, fresh: bool) -> Self {
+    /// One that keeps about `window` jobs in memory, and `widest` while they flow; no more than `batch` of them start together.
+    pub(super) fn new(window: usize, widest: usize, batch: usize, held: bool, fresh: bool) -> Self {
         Queue {
             lines: Vec::new(),
             free: Vec::new(),
@@ -93,7 +96,9 @@ impl<W: Workflow> Queue<W> {
             widest: widest.max(window),
             wide: window,
             asked: false,
+            batch,
             executing: 0,
+            in_batches: 0,
             uncommitted: 0,
             idle: 0,
             held,
@@ -196,12 +201,11 @@ impl<W: Workflow> Queue<W> {
         result
     }
 
-    /// A line is not to be looked at before its head is due.
-    pub(super) fn delay(&mut self, at: usize) {
-        let due = self.at(at).head().map(Waiting::starts_at);
+    /// A line is not to be looked at before its head is due; or it is full, if it waits for that. So many of it stay.
+    pub(super) fn delay(&mut self, at: usize, due: u64, keep: usize) {
         // Who comes before its head must find it here.
-        self.stand_by(at, due);
-        self.make_room(at, 1);
+        self.stand_by(at, Some(due));
+        self.make_room(at, keep);
     }
 
     /// A line is not to be looked at before this time, or, without one, until it is [told](Queue::told).
@@ -337,10 +341,29 @@ impl<W: Workflow> Queue<W> {
             self.kept += usize::from(arrived);
             self.able += usize::from(arrived && self.at(at).spot == Spot::Ready);
         }
+        // It may have waited for this one to be full.
+        if self.batch > 1 && self.lines[at].as_ref().is_some_and(|line| self.fills(line)) {
+            self.touch(at);
+        }
         // Delayed jobs are in the store too, and can be forgotten here.
         if self.lines[at].as_ref().is_some_and(|line| line.len() > wide) {
             self.with(at, |line| line.forget(wide));
         }
+    }
+
+    /// Since when the first job waits for others of its batch, and until when; if nobody else may start.
+    pub(super) fn next_filling(&self, now: Timestamp) -> Option<(u64, u64)> {
+        if self.batch == 1 || self.peek().is_some() {
+            return None;
+        }
+        let (until, at) = self.later.first()?;
+        let head = self.at(at).head().filter(|head| head.record.job.ready_at <= now)?;
+        Some((head.starts_at(), until))
+    }
+
+    /// It has a batch, and does not know that it may start.
+    fn fills(&self, line: &Line<W>) -> bool {
+        line.spot == Spot::Later && line.len() >= self.batch
     }
 
     /// As [`Line::resume`].

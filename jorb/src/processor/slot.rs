@@ -1,5 +1,5 @@
 //! A slot: pulls a job, runs its step in place, hands over what it left, pulls the next.
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     select,
@@ -11,18 +11,24 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::core::{Core, Done, Permit, Pull};
+use super::core::{Core, Done, Permit, Pull, Start};
 use super::failure::{hand_over, judge};
-use super::line::{AtHand, Waiting, values};
+use super::line::{AtHand, Values, Waiting, values};
 use super::panic::{Caught, caught};
+use super::permits::Uses;
 use super::random::uniform;
 use super::suspects::{Cell, Suspect};
 use crate::{
-    Clock, Cx, Fault, Move, NewJob, Policy, Saved, Snapshot, StateId, Timestamp, Unwritable, Workflow,
+    Clock, Cx, Demand, Fault, JobId, Move, NewJob, Policy, Reaction, Saved, Snapshot, StateId, Timestamp,
+    Unwritable, Workflow,
     cx::{At, Cancelled, Settled},
     reduce::{Action, Kicked, Moved, Reduced, Returned, Target, reduce},
-    store::steps::Steps,
+    store::{Record, Standing, steps::Steps},
 };
+
+pub(super) use self::batch::batches;
+
+mod batch;
 
 /// Steps of plain functions at once, of all states: tokio's pool has 512 threads unless told otherwise, and the store
 /// needs one.
@@ -46,15 +52,14 @@ pub(super) struct Shared<W: Workflow> {
 /// Runs steps of `state` until the run ends.
 pub(super) async fn slot<W: Workflow>(shared: Arc<Shared<W>>, state: StateId<W>, policy: Policy) {
     let core = &shared.core;
-    let mut bench =
-        Bench { shared: &shared, policy: &policy, cancelled: Arc::default(), at_hand: None, cancels: 0 };
+    let mut bench = Bench::new(&shared, &policy);
     let mut cell = shared.steps.clone().filter(|_| policy.crashes.is_some()).map(Cell::new);
     let mut done = None;
     loop {
         // From before it is pulled, nothing that is done to a job is missed.
         bench.cancels = core.cancels();
         match core.next(state, done.take()) {
-            Pull::Run(job, started, permit, suspect) => {
+            Pull::Run(Start { job, at: started, permit, suspect }) => {
                 if let Some(cell) = &mut cell
                     && (permit.is_some() || suspect.is_some())
                 {
@@ -136,60 +141,111 @@ struct Bench<'a, W: Workflow> {
 }
 
 /// What a step gave.
-enum Gave<W: Workflow> {
-    Outcome {
-        outcome: Result<Move<W>, Fault>,
-        context: W::Job,
-        settled: Settled,
-    },
+enum Gave<T> {
+    Outcome(T),
     Broke(String),
     Expired,
     /// The run ends, or the job was cancelled.
     Stopped,
 }
 
-impl<W: Workflow> Bench<'_, W> {
-    async fn step(&mut self, job: Waiting<W>, started: u64, suspect: Option<Suspect<W>>) -> Done<W> {
-        let core = &self.shared.core;
-        let Waiting { mut record, at_hand: AtHand { values: known, demand }, uses, line, .. } = job;
+/// What a handler gave, the context as it left it, and what it settled.
+type Given<W> = (Result<Move<W>, Fault>, <W as Workflow>::Job, Settled);
+
+/// For whom a step runs.
+struct Whom<'a, W: Workflow> {
+    state: StateId<W>,
+    jobs: &'a [JobId],
+    /// When nobody wants it any more.
+    deadline: Option<Timestamp>,
+}
+
+impl<'a, W: Workflow> Whom<'a, W> {
+    fn of(job: &'a Snapshot<W>) -> Self {
+        Whom { state: job.state, jobs: std::slice::from_ref(&job.id), deadline: job.deadline }
+    }
+}
+
+/// A job whose step has begun.
+struct Begun<W: Workflow> {
+    before: Standing<W>,
+    record: Box<Record<W>>,
+    demand: Demand,
+    uses: Uses,
+    line: usize,
+    waited: Duration,
+}
+
+impl<W: Workflow> Begun<W> {
+    /// At this time; with its values, if they were at hand.
+    fn new(job: Waiting<W>, started: u64) -> (Self, Option<Values<W>>) {
+        let Waiting { mut record, at_hand: AtHand { values, demand }, uses, line, .. } = job;
         let before = record.standing();
         let since = before.turn.ready_at.0.saturating_mul(1_000_000);
         let waited = Duration::from_nanos(started.saturating_sub(since));
-        let (id, attempt, number) = (record.job.id, record.job.attempt, record.job.step);
+        record.job.began.get_or_insert(Timestamp(started / 1_000_000));
+        (Begun { before, record, demand, uses, line, waited }, values)
+    }
+}
+
+impl<'a, W: Workflow> Bench<'a, W> {
+    fn new(shared: &'a Shared<W>, policy: &'a Policy) -> Self {
+        Bench { shared, policy, cancelled: Arc::default(), at_hand: None, cancels: 0 }
+    }
+}
+
+impl<W: Workflow> Bench<'_, W> {
+    async fn step(&mut self, job: Waiting<W>, started: u64, suspect: Option<Suspect<W>>) -> Done<W> {
+        let form = self.shared.core.form;
         let verdict = suspect.and_then(|suspect| suspect.verdict());
+        let (begun, known) = Begun::new(job, started);
         let known = match known {
             _ if verdict.is_some() => Err(String::new()),
             Some(known) => Ok(Ok(known)),
-            None => caught(|| values(&record)),
+            None => caught(|| values(&begun.record)),
         };
-        record.job.began.get_or_insert(Timestamp(started / 1_000_000));
-        let form = core.form;
         let mut settled = None;
-        let Encoded { returned, at_hand, of_kicks } = match known {
+        let encoded = match known {
             _ if let Some(error) = verdict => {
-                tracing::warn!(job = id.0, state = before.state.name(), error, "it is not run again");
-                let context = record.job.context.clone();
-                nothing(Returned::Failed { reaction: crate::Reaction::Park, error, context })
+                let Snapshot { id, state, context, .. } = &begun.record.job;
+                tracing::warn!(job = id.0, state = state.name(), error, "it is not run again");
+                nothing(Returned::Failed { reaction: Reaction::Park, error, context: context.clone() })
             }
             Err(error) => nothing(Returned::Broke { error }),
             Ok(Err(e)) => nothing(unusable(&e)),
             Ok(Ok((state, context))) => {
+                let Snapshot { id, attempt, .. } = &begun.record.job;
                 let span = tracing::debug_span!("step", job = id.0, state = state.name(), attempt);
-                let mut gave = self.run(&record.job, state, context).instrument(span).await;
-                if let Gave::Outcome { settled: said, outcome, .. } = &mut gave {
+                let mut gave = self.run(&begun.record.job, state, context).instrument(span).await;
+                if let Gave::Outcome((outcome, _, said)) = &mut gave {
                     settled = said.take();
                     judge(self.policy, outcome);
                 }
                 caught(|| encode(gave, form)).unwrap_or_else(|error| nothing(Returned::Broke { error }))
             }
         };
-        let ended = core.clock.nanos();
+        let ended = self.shared.core.clock.nanos();
+        self.done(begun, encoded, settled, (started, ended))
+    }
+
+    /// What follows from what a step gave.
+    fn done(
+        &self,
+        begun: Begun<W>,
+        encoded: Encoded<W>,
+        settled: Settled,
+        (started, ended): (u64, u64),
+    ) -> Done<W> {
+        let core = &self.shared.core;
+        let Begun { before, mut record, demand, uses, line, waited } = begun;
+        let Encoded { returned, at_hand, of_kicks } = encoded;
         let ran = Duration::from_nanos(ended.saturating_sub(started));
         let random = match returned {
             Returned::Moved(_) => 0.0,
-            _ => uniform(self.shared.seed, id, number, attempt),
+            _ => uniform(self.shared.seed, record.job.id, record.job.step, record.job.attempt),
         };
         let now = Timestamp(ended / 1_000_000);
+        let form = core.form;
         let on_failure = |job: &Snapshot<W>, error: &str| hand_over(form, job, error);
         // An operator may have changed how steps are retried.
         let policy = match returned {
@@ -221,8 +277,21 @@ impl<W: Workflow> Bench<'_, W> {
     }
 
     /// Runs one step, where its policy says, for as long as it may take.
-    async fn run(&mut self, job: &Snapshot<W>, state: W, context: W::Job) -> Gave<W> {
-        let at = At {
+    async fn run(&mut self, job: &Snapshot<W>, state: W, context: W::Job) -> Gave<Given<W>> {
+        let (app, overall) = self.common();
+        let cx = Cx { app, overall, job: context, at: self.at(job) };
+        let whom = Whom::of(job);
+        let gave = if self.policy.blocking {
+            self.run_on_thread(&whom, run_to_end(state, cx)).await
+        } else {
+            self.run_in_place(&whom, state, cx).await
+        };
+        self.cancel();
+        gave
+    }
+
+    fn at(&self, job: &Snapshot<W>) -> At {
+        At {
             run: self.shared.run,
             id: job.id,
             parent: job.parent.map(|(parent, _)| parent),
@@ -231,77 +300,82 @@ impl<W: Workflow> Bench<'_, W> {
             children: job.join.clone(),
             cancelled: self.cancelled.clone(),
             settled: None,
-        };
-        let both = || (self.shared.app.clone(), self.shared.overall.clone());
-        let (app, overall) = self.at_hand.take().unwrap_or_else(both);
-        let cx = Cx { app, overall, job: context, at };
-        let gave = if self.policy.blocking {
-            self.run_blocking(job, state, cx).await
-        } else {
-            self.run_in_place(job, state, cx).await
-        };
-        self.cancel();
-        gave
+        }
     }
 
-    async fn run_in_place(&mut self, job: &Snapshot<W>, state: W, mut cx: Cx<W>) -> Gave<W> {
-        let outcome = {
-            let work = Caught(pin!(run(state, &mut cx)));
-            select! {
-                biased;
-                outcome = work => outcome.map_err(Gave::Broke),
-                gave = self.cut(job) => Err(gave),
-                () = self.shared.core.kill.cancelled() => Err(Gave::Stopped),
-            }
-        };
-        let Cx { app, overall, job: context, at } = cx;
+    fn common(&mut self) -> Common<W> {
+        let both = || (self.shared.app.clone(), self.shared.overall.clone());
+        self.at_hand.take().unwrap_or_else(both)
+    }
+
+    fn give_back(&mut self, app: Arc<W::App>, overall: Arc<W::Overall>) {
         // A handler may have put others there.
         if Arc::ptr_eq(&app, &self.shared.app) && Arc::ptr_eq(&overall, &self.shared.overall) {
             self.at_hand = Some((app, overall));
         }
-        outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome { outcome, context, settled: at.settled })
     }
 
-    /// Ends when nobody wants the job any more. Gives what its step gives then.
-    async fn unwanted(&self, job: &Snapshot<W>) -> Gave<W> {
+    async fn run_in_place(&mut self, whom: &Whom<'_, W>, state: W, mut cx: Cx<W>) -> Gave<Given<W>> {
+        let outcome = self.drive(whom, pin!(run(state, &mut cx))).await;
+        let Cx { app, overall, job: context, at } = cx;
+        self.give_back(app, overall);
+        outcome.map_or_else(|gave| gave, |outcome| Gave::Outcome((outcome, context, at.settled)))
+    }
+
+    /// Drives a step until it ends, or nobody wants it any more.
+    async fn drive<F: Future + Unpin, T>(&self, whom: &Whom<'_, W>, work: F) -> Result<F::Output, Gave<T>> {
+        select! {
+            biased;
+            outcome = Caught(work) => outcome.map_err(Gave::Broke),
+            gave = self.cut(whom) => Err(gave),
+            () = self.shared.core.kill.cancelled() => Err(Gave::Stopped),
+        }
+    }
+
+    /// Ends when nobody wants its jobs any more. Gives what their step gives then.
+    async fn unwanted<T>(&self, whom: &Whom<'_, W>) -> Gave<T> {
         let core = &self.shared.core;
         select! {
             biased;
-            () = core.cancelled(job.state, job.id, self.cancels) => Gave::Stopped,
-            () = deadline(job, &core.clock) => Gave::Expired,
+            () = core.cancelled(whom.state, whom.jobs, self.cancels) => Gave::Stopped,
+            () = deadline(whom.deadline, &core.clock) => Gave::Expired,
         }
     }
 
     /// The same, or when the step takes too long.
-    async fn cut(&self, job: &Snapshot<W>) -> Gave<W> {
+    async fn cut<T>(&self, whom: &Whom<'_, W>) -> Gave<T> {
         select! {
             biased;
-            gave = self.unwanted(job) => gave,
+            gave = self.unwanted(whom) => gave,
             () = too_long(self.policy) => Gave::Broke(late(self.policy)),
         }
     }
 
-    /// A thread cannot be dropped: after its timeout a step keeps its slot, and its job, until it returns.
-    async fn run_blocking(&mut self, job: &Snapshot<W>, state: W, mut cx: Cx<W>) -> Gave<W> {
+    /// A thread cannot be dropped: after its timeout a step keeps its slot, and its jobs, until it returns.
+    async fn run_on_thread<T: Send + 'static>(
+        &mut self,
+        whom: &Whom<'_, W>,
+        work: impl Future<Output = Gave<T>> + Send + 'static,
+    ) -> Gave<T> {
         let kill = &self.shared.core.kill;
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         let place = select! {
             biased;
             () = kill.cancelled() => return Gave::Stopped,
-            gave = self.unwanted(job) => return gave,
+            gave = self.unwanted(whom) => return gave,
             place = self.shared.blocking.clone().acquire_owned() => place,
         };
+        let cancelled = self.cancelled.clone();
         let work = Caught(Box::pin(async move {
             let _place = place; // until the thread ends
-            if cx.at.cancelled.get().is_some_and(CancellationToken::is_cancelled) {
+            if cancelled.get().is_some_and(CancellationToken::is_cancelled) {
                 return Gave::Stopped; // before there was a thread for it
             }
-            let outcome = run(state, &mut cx).await;
-            Gave::Outcome { outcome, context: cx.job, settled: cx.at.settled }
+            work.await
         }));
         let mut thread = self.shared.threads.spawn_blocking(move || span.in_scope(|| runtime.block_on(work)));
-        let joined = |joined: Result<Result<Gave<W>, String>, tokio::task::JoinError>| match joined {
+        let joined = |joined: Result<Result<Gave<T>, String>, tokio::task::JoinError>| match joined {
             Ok(gave) => gave.unwrap_or_else(Gave::Broke),
             Err(_) => Gave::Stopped, // the runtime shuts down
         };
@@ -309,7 +383,7 @@ impl<W: Workflow> Bench<'_, W> {
             biased;
             gave = &mut thread => return joined(gave),
             () = kill.cancelled() => return Gave::Stopped,
-            gave = self.cut(job) => gave,
+            gave = self.cut(whom) => gave,
         };
         self.cancel();
         tracing::debug!("nobody waits for the step any more; its thread still runs");
@@ -332,8 +406,14 @@ async fn run<W: Workflow>(state: W, cx: &mut Cx<W>) -> Result<Move<W>, Fault> {
     state.dispatch(cx).expect("only states with a handler have slots").await
 }
 
-async fn deadline<W: Workflow>(job: &Snapshot<W>, clock: &Clock) {
-    match job.deadline {
+/// The same, with the context that it leaves.
+async fn run_to_end<W: Workflow>(state: W, mut cx: Cx<W>) -> Gave<Given<W>> {
+    let outcome = run(state, &mut cx).await;
+    Gave::Outcome((outcome, cx.job, cx.at.settled))
+}
+
+async fn deadline(deadline: Option<Timestamp>, clock: &Clock) {
+    match deadline {
         Some(at) => sleep_until(clock.instant(at)).await,
         None => std::future::pending().await,
     }
@@ -363,12 +443,12 @@ fn nothing<W: Workflow>(returned: Returned<W>) -> Encoded<W> {
 }
 
 /// What a step gave, as the store keeps it.
-fn encode<W: Workflow>(gave: Gave<W>, form: crate::Form) -> Encoded<W> {
-    let (outcome, context) = match gave {
+fn encode<W: Workflow>(gave: Gave<Given<W>>, form: crate::Form) -> Encoded<W> {
+    let (outcome, context, _) = match gave {
         Gave::Stopped => return nothing(Returned::Stopped),
         Gave::Expired => return nothing(Returned::Expired),
         Gave::Broke(error) => return nothing(Returned::Broke { error }),
-        Gave::Outcome { outcome, context, .. } => (outcome, context),
+        Gave::Outcome(given) => given,
     };
     let saved = match W::CODEC.job.save(form, &context) {
         Ok(saved) => saved,

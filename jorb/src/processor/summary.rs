@@ -45,7 +45,7 @@ pub struct StateOverview {
     pub held: bool,
     /// Jobs that could start.
     pub waiting: u64,
-    /// Steps in flight.
+    /// Steps in flight; of a state with batches, their jobs.
     pub executing: u64,
     /// Jobs whose time has not come.
     pub delayed: u64,
@@ -98,7 +98,7 @@ impl HeldKey {
 /// What a job waits for that has a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wait {
-    /// The limiter; `rate` is the state's own one.
+    /// The limiter; `rate` is the state's own one, and `batch` stands for the jobs that are to start with it.
     pub limiter: &'static str,
     /// Its key, if it is keyed.
     pub key: Option<String>,
@@ -109,6 +109,14 @@ pub struct Wait {
     /// When it gets a permit at the earliest; nothing while it waits for a step to end, for a job of another state that
     /// came first, or for an operator.
     pub until: Option<Timestamp>,
+}
+
+impl Wait {
+    /// For others of its batch; both in nanoseconds.
+    pub(super) fn batch(since: u64, until: u64) -> Self {
+        let at = |nanos: u64| Timestamp(nanos.div_ceil(1_000_000));
+        Wait { limiter: "batch", key: None, held: false, since: at(since), until: Some(at(until)) }
+    }
 }
 
 /// How a limit stands that states share.

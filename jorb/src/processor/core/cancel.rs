@@ -19,7 +19,7 @@ use super::{
     finish::size,
 };
 use crate::{
-    JobId, Shown, StateId, Timestamp, Workflow,
+    JobId, Policy, Shown, StateId, Timestamp, Workflow,
     run::{Filter, Walk},
     store::{Batch, Change, Record},
 };
@@ -70,7 +70,7 @@ impl<W: Workflow> Request<W> {
 pub(super) enum Step {
     Goes,
     /// Its job was cancelled: what it leaves counts for nothing. Whoever cancelled it hears of it when the step has let go, unless
-    /// it is a plain function's.
+    /// that goes on: a plain function's, or one of several jobs.
     Cancelled {
         _answer: Option<Arc<Answer>>,
     },
@@ -136,8 +136,9 @@ impl<W: Workflow> Core<W> {
         for record in page {
             let (id, state) = (record.job.id, record.job.state.index());
             if let Some(step) = inner.running.get_mut(&id) {
-                let blocking = inner.current[state].is_some_and(|policy| policy.blocking);
-                *step = Step::Cancelled { _answer: (!blocking).then(|| answer.clone()) };
+                let goes_on = |policy: &Policy| policy.blocking || policy.batch.is_some();
+                let goes_on = inner.current[state].as_ref().is_some_and(goes_on);
+                *step = Step::Cancelled { _answer: (!goes_on).then(|| answer.clone()) };
                 stopped = true;
             } else if inner.fresh.has(id, &record.standing()) {
                 inner.fresh.by_state[state] -= 1;
@@ -183,13 +184,13 @@ impl<W: Workflow> Core<W> {
         self.cancels() != known && matches!(self.lock().running.get(&id), Some(Step::Cancelled { .. }))
     }
 
-    /// Ends when that is so.
-    pub(in crate::processor) async fn cancelled(&self, state: StateId<W>, id: JobId, mut known: u64) {
+    /// Ends when that is so of all of these.
+    pub(in crate::processor) async fn cancelled(&self, state: StateId<W>, jobs: &[JobId], mut known: u64) {
         loop {
             // It hears what is told from now on, also while we look.
             let told = self.told[state.index()].notified();
             let now = self.cancels();
-            if self.is_cancelled(id, known) {
+            if jobs.iter().all(|id| self.is_cancelled(*id, known)) {
                 return;
             }
             known = now;

@@ -2,7 +2,7 @@
 use super::{Core, Inner, Phase};
 use crate::{
     Error, LimiterSpec, Policy, StateId, Status, Timestamp, Tuning, Workflow,
-    processor::summary::{Ending, Overview, StateOverview, Tuned},
+    processor::summary::{Ending, Overview, StateOverview, Tuned, Wait},
     store::{Header, LimiterName},
     tuning::{limiter, tune, tuned, tuning_of},
 };
@@ -76,7 +76,7 @@ impl<W: Workflow> Core<W> {
         inner.current = tuned::<W>(&inner.tuned, &inner.policies);
         for state in 0..inner.queues.len() {
             let slots = inner.slots(state);
-            inner.queues[state].widen(2 * slots);
+            inner.queues[state].widen(slots);
             inner.queues[state].tell_all();
         }
         self.work.notify_one();
@@ -133,7 +133,7 @@ impl<W: Workflow> Core<W> {
             let line = &inner.queues[state.index()];
             let counts = &inner.durable.counts;
             let ready = counts.get(state, Status::Ready);
-            let executing = (line.executing as u64).min(ready);
+            let executing = (line.executing.max(line.in_batches) as u64).min(ready);
             let delayed = inner.delayed(state, now).min(ready - executing);
             let completed = if state.spec().terminal() {
                 counts.get(state, Status::Ended)
@@ -153,7 +153,8 @@ impl<W: Workflow> Core<W> {
                 cancelled: counts.get(state, Status::Cancelled),
                 errors: inner.tally.errors[state.index()],
                 waits: (line.refused.map(|(refused, since)| inner.permits.wait(refused, since)))
-                    .or_else(|| inner.permits.held_by(&line.next_held()?.uses)),
+                    .or_else(|| inner.permits.held_by(&line.next_held()?.uses))
+                    .or_else(|| line.next_filling(now).map(|(since, until)| Wait::batch(since, until))),
             }
         };
         let states = StateId::all().map(state).collect();
@@ -207,7 +208,7 @@ impl<W: Workflow> Inner<W> {
     /// Jobs of a state that wait for a time after `now`, as far as is known.
     fn delayed(&self, state: StateId<W>, now: Timestamp) -> u64 {
         let queue = &self.queues[state.index()];
-        let known = queue.waiting() + (queue.executing + queue.uncommitted) as u64;
+        let known = queue.waiting() + (queue.executing.max(queue.in_batches) + queue.uncommitted) as u64;
         let beyond = self.durable.counts.get(state, Status::Ready).saturating_sub(known);
         queue.delayed(now) + if queue.all_later(now) { beyond } else { 0 }
     }

@@ -8,7 +8,7 @@ use super::{
     nanos,
 };
 use crate::{
-    Demand, JobId, Saved, Snapshot, Status, Timestamp, Workflow,
+    Demand, JobId, Saved, Snapshot, StateId, Status, Timestamp, Workflow,
     cx::Settled,
     processor::{
         line::{AtHand, Waiting},
@@ -44,6 +44,15 @@ pub(in crate::processor) struct Done<W: Workflow> {
 }
 
 impl<W: Workflow> Done<W> {
+    pub(super) fn throttled(&self) -> bool {
+        self.effects.throttle.is_some()
+    }
+
+    /// Without an error.
+    pub(super) fn moved(&self) -> bool {
+        self.effects.moved.is_some() && self.effects.error.is_none()
+    }
+
     /// Of a job that was not started before its deadline.
     pub(super) fn expired(Waiting { mut record, at_hand, uses, line, .. }: Waiting<W>, now: u64) -> Self {
         let before = record.standing();
@@ -69,6 +78,19 @@ impl<W: Workflow> Done<W> {
     }
 }
 
+/// What a step took of limiters, and what came of that.
+pub(super) struct Used<'a> {
+    pub(super) uses: &'a Uses,
+    pub(super) demand: &'a Demand,
+    /// What it said that it took in the end.
+    pub(super) settled: &'a [(&'static str, u32)],
+    /// The service let it pass, or throttled it.
+    pub(super) answered: Option<bool>,
+    /// In nanoseconds.
+    pub(super) started: u64,
+    pub(super) ended: u64,
+}
+
 impl<W: Workflow> Core<W> {
     /// A step ended: what it left goes to the writer.
     pub(in crate::processor) fn finish(&self, done: Done<W>) {
@@ -78,17 +100,37 @@ impl<W: Workflow> Core<W> {
 
 impl<W: Workflow> Inner<W> {
     pub(super) fn finish(&mut self, done: Done<W>, core: &Core<W>) {
+        let state = done.before.state;
+        self.step_ended(state, done.action != Action::Stay, core);
+        if self.permits.limits(state.index()) {
+            let (throttled, moved) = (done.throttled(), done.moved());
+            let ran = u64::try_from(done.ran.as_nanos()).unwrap_or(u64::MAX);
+            let answered = (throttled || moved).then_some(throttled);
+            let (started, ended) = (done.ended.saturating_sub(ran), done.ended);
+            let settled = done.settled.as_deref().map_or(&[][..], |settled| settled);
+            let used = Used { uses: &done.uses, demand: &done.demand, settled, answered, started, ended };
+            self.give_back(state, &used, core);
+        }
+        if !self.land(done, core) {
+            self.settle(core);
+        }
+    }
+
+    /// A step of this state is over; its job has not ended it if it was not `tried`.
+    pub(super) fn step_ended(&mut self, state: StateId<W>, tried: bool, core: &Core<W>) {
         self.executing -= 1;
-        self.queues[done.before.state.index()].executing -= 1;
-        self.step_is_over(done.action != Action::Stay, core);
-        self.give_back(&done, core);
+        self.queues[state.index()].executing -= 1;
+        self.step_is_over(tried, core);
+    }
+
+    /// What a step left of a job goes to the writer. False if that is nothing.
+    pub(super) fn land(&mut self, done: Done<W>, core: &Core<W>) -> bool {
         let cancelled = matches!(self.running.remove(&done.record.job.id), Some(Step::Cancelled { .. }));
         if cancelled {
             self.let_go(done.before.state, done.line, done.ended);
         }
         if cancelled || done.action == Action::Stay || self.failure.is_some() {
-            self.settle(core);
-            return;
+            return false;
         }
         if done.action == Action::Park {
             // Counted before it is durable: by then, many more could have failed.
@@ -99,6 +141,7 @@ impl<W: Workflow> Inner<W> {
         }
         self.queue(done);
         self.wake_writer(core);
+        true
     }
 
     /// Numbers and places for what a step left.
@@ -185,32 +228,24 @@ impl<W: Workflow> Inner<W> {
     }
 
     /// What a step held of limiters is there for others.
-    fn give_back(&mut self, done: &Done<W>, core: &Core<W>) {
-        let state = done.before.state;
-        if !self.permits.limits(state.index()) {
-            return;
-        }
-        let uses = &done.uses;
+    pub(super) fn give_back(&mut self, state: StateId<W>, used: &Used<'_>, core: &Core<W>) {
+        let Used { uses, demand, settled, answered, started, ended } = *used;
         // An error says nothing about what the service allows.
-        let throttled = done.effects.throttle.is_some();
-        if throttled || done.effects.moved.is_some() && done.effects.error.is_none() {
-            let started_at =
-                done.ended.saturating_sub(u64::try_from(done.ran.as_nanos()).unwrap_or(u64::MAX));
-            self.permits.answered(uses, done.ended, started_at, throttled);
+        if let Some(throttled) = answered {
+            self.permits.answered(uses, ended, started, throttled);
         }
-        for (limiter, actual) in done.settled.iter().flat_map(|settled| settled.iter()) {
-            let settled =
-                self.permits.settle(state.index(), uses, &done.demand, limiter, *actual, done.ended);
+        for (limiter, actual) in settled {
+            let settled = self.permits.settle(state.index(), uses, demand, limiter, *actual, ended);
             let Ok(settled) = settled else {
                 let state = state.name();
                 tracing::warn!(state, limiter, "settled a limiter that its state does not name");
                 continue;
             };
-            let due = settled.and_then(|gate| self.permits.unsaved(gate, done.ended));
+            let due = settled.and_then(|gate| self.permits.unsaved(gate, ended));
             self.saves.extend(due.map(|due| (vec![due], None)));
         }
         self.permits_changed(state, uses, core);
-        self.permits.give_back(uses, done.ended);
+        self.permits.give_back(uses, ended);
     }
 
     /// Decides where a job waits that has a step to make: in memory, in the store, or (delayed) in both.

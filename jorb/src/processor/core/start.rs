@@ -1,9 +1,9 @@
 //! Who starts next: the job that came first in its line and at its limiters.
 use tokio::sync::oneshot;
 
-use super::{Canary, Core, Done, Inner, cancel::Step, nanos};
+use super::{Canary, Core, Done, Inner, batch::Group, cancel::Step, nanos};
 use crate::{
-    JobId, StateId, Timestamp, Workflow,
+    Batching, Demand, JobId, StateId, Timestamp, Workflow,
     processor::{
         line::Waiting,
         permits::{Permits, Refused, Uses},
@@ -27,24 +27,67 @@ pub(in crate::processor) struct Permit {
 }
 
 /// What a slot is to do.
-pub(in crate::processor) enum Pull<W: Workflow> {
-    /// Run this job; if there is a permit, once it is saved. The time is that of the start. A suspect runs alone.
-    Run(Waiting<W>, u64, Option<Permit>, Option<Suspect<W>>),
+pub(in crate::processor) enum Pull<T> {
+    Run(T),
     /// Nothing can start now: wait for `wake`.
     Wait,
     /// The run ends.
     Retire,
 }
 
+/// A step that starts; if there is a permit, once that is saved.
+pub(in crate::processor) struct Start<W: Workflow> {
+    pub(in crate::processor) job: Waiting<W>,
+    pub(in crate::processor) at: u64,
+    pub(in crate::processor) permit: Option<Permit>,
+    /// It runs alone.
+    pub(in crate::processor) suspect: Option<Suspect<W>>,
+}
+
+/// Who starts next: the head of a line, unless only some may start.
+pub(super) struct Chosen {
+    pub(super) line: usize,
+    pub(super) id: JobId,
+    /// Who starts with it.
+    pub(super) group: Option<Group>,
+}
+
+impl<T> Pull<T> {
+    pub(super) fn map<U>(self, run: impl FnOnce(T) -> U) -> Pull<U> {
+        match self {
+            Pull::Run(what) => Pull::Run(run(what)),
+            Pull::Wait => Pull::Wait,
+            Pull::Retire => Pull::Retire,
+        }
+    }
+}
+
 impl<W: Workflow> Core<W> {
     /// A slot of `state` hands over what it did, and asks what to do next: the next step, if one may start now.
-    pub(in crate::processor) fn next(&self, state: StateId<W>, done: Option<Done<W>>) -> Pull<W> {
+    pub(in crate::processor) fn next(&self, state: StateId<W>, done: Option<Done<W>>) -> Pull<Start<W>> {
         let ended = done.as_ref().map(|done| done.ended);
         let mut inner = self.lock();
         let inner = &mut *inner;
         if let Some(done) = done {
             inner.finish(done, self);
         }
+        let pulled = self.pull(inner, state, ended, |inner, now| inner.next(state, now, self));
+        pulled.map(|(job, at)| {
+            inner.running.insert(job.record.job.id, Step::Goes);
+            let permit = self.permit(inner, &job.uses, &job.at_hand.demand, at);
+            let suspect = inner.suspects.starts(&job);
+            Start { job, at, permit, suspect }
+        })
+    }
+
+    /// Finds the next step of `state`, for a slot whose last one `ended` then; gives the time as well.
+    pub(super) fn pull<T>(
+        &self,
+        inner: &mut Inner<W>,
+        state: StateId<W>,
+        ended: Option<u64>,
+        next: impl FnOnce(&mut Inner<W>, u64) -> Result<T, Option<u64>>,
+    ) -> Pull<(T, u64)> {
         if inner.ending.is_some() || inner.alive[state.index()] > inner.slots(state.index()) {
             let alive = &mut inner.alive[state.index()];
             *alive = alive.saturating_sub(1);
@@ -53,7 +96,7 @@ impl<W: Workflow> Core<W> {
         // A limiter must not think that a start was earlier than it is.
         let limited = inner.permits.limits(state.index());
         let now = ended.filter(|_| !limited).unwrap_or_else(|| self.clock.nanos());
-        let next = inner.next(state, now, self);
+        let next = next(inner, now);
         if limited && next.is_err() {
             inner.steps_back(state, self);
         }
@@ -61,8 +104,8 @@ impl<W: Workflow> Core<W> {
         inner.ask(state, now, self);
         self.want_loads(inner);
         let queue = &mut inner.queues[state.index()];
-        let job = match next {
-            Ok(job) => job,
+        let next = match next {
+            Ok(next) => next,
             Err(until) => {
                 if until.is_some_and(|until| queue.wake_by(until)) {
                     self.timer.notify_one();
@@ -73,7 +116,6 @@ impl<W: Workflow> Core<W> {
         };
         queue.executing += 1;
         inner.executing += 1;
-        inner.running.insert(job.record.job.id, Step::Goes);
         // A slot that sleeps may find work as well, now or at its time.
         if queue.idle > 0 {
             match queue.outlook() {
@@ -86,10 +128,19 @@ impl<W: Workflow> Core<W> {
                 _ => self.wake[state.index()].notify_one(),
             }
         }
-        let of = inner.permits.to_save(&job.uses, &job.at_hand.demand, now);
-        let permit = (!of.is_empty()).then(|| self.save(inner, of, job.uses.clone(), LEAD));
-        let suspect = inner.suspects.starts(&job);
-        Pull::Run(job, now, permit, suspect)
+        Pull::Run((next, now))
+    }
+
+    /// What is to be saved before a step starts that took this, if anything is.
+    pub(super) fn permit(
+        &self,
+        inner: &mut Inner<W>,
+        uses: &Uses,
+        demand: &Demand,
+        now: u64,
+    ) -> Option<Permit> {
+        let of = inner.permits.to_save(uses, demand, now);
+        (!of.is_empty()).then(|| self.save(inner, of, uses.clone(), LEAD))
     }
 
     /// A saved permit is used now. It counts from now on, and must be saved again if that took long.
@@ -156,30 +207,58 @@ impl<W: Workflow> Inner<W> {
     /// Takes the job of `state` that is to start next, with its permits; or says when to look again, if that is known.
     fn next(&mut self, state: StateId<W>, now: u64, core: &Core<W>) -> Result<Waiting<W>, Option<u64>> {
         let at = state.index();
+        let Chosen { line, id, .. } = self.choose(state, None, now, core)?;
+        let job = self.take_job(at, line, id).ok_or(None)?;
+        if self.permits.limits(at) {
+            self.permits.take(&job.uses, &job.at_hand.demand, now);
+            // Who stood behind this job may be next.
+            self.permits_changed(state, &job.uses, core);
+        }
+        Ok(job)
+    }
+
+    /// Chooses the job of `state` that is to start next, with those that start with it; or says when to look again, if that
+    /// is known.
+    pub(super) fn choose(
+        &mut self,
+        state: StateId<W>,
+        batching: Option<Batching>,
+        now: u64,
+        core: &Core<W>,
+    ) -> Result<Chosen, Option<u64>> {
+        let at = state.index();
         let since = self.queues[at].refused.take().map_or(now, |(_, since)| since);
         let mut waits: Option<Refused> = None;
-        let (line, id) = loop {
+        loop {
             let Some((line, job)) = self.candidate(at, now) else {
                 self.queues[at].refused = waits.map(|refused| (refused, since));
                 // Whoever changes that wakes us, or it is a time.
                 return Err(self.queues[at].outlook().filter(|_| !self.picks() && !self.is_shut(at)));
             };
             let expired = job.record.job.is_expired(Timestamp(now / 1_000_000));
-            let (id, starts_at) = (job.record.job.id, job.starts_at());
+            let (id, mut starts_at) = (job.record.job.id, job.starts_at());
             let deadline = job.record.job.deadline.map(nanos);
             if expired {
                 self.expire(state, (line, id), now, core)?;
                 continue;
+            }
+            let group = batching.map(|batching| self.gather(at, (line, id), batching, now));
+            if let Some(group) = &group {
+                starts_at = group.due;
             }
             let only = self.picks();
             if starts_at > now && only {
                 return Err(Some(starts_at));
             }
             if starts_at > now {
-                self.queues[at].delay(line);
+                let keep = batching.map_or(1, |batching| batching.max as usize);
+                self.queues[at].delay(line, starts_at, keep);
                 continue;
             }
-            let Err(refused) = self.may_take(at, line, now, core) else { break (line, id) };
+            let demand = group.as_ref().map(|group| &group.demand);
+            let Err(refused) = self.may_take(at, line, demand, now, core) else {
+                return Ok(Chosen { line, id, group });
+            };
             let until = refused.until.into_iter().chain(deadline).min();
             if refused.keyed && !only {
                 // Those of other keys need not wait.
@@ -189,26 +268,20 @@ impl<W: Workflow> Inner<W> {
             }
             self.queues[at].refused = Some((refused, since));
             return Err(until);
-        };
-        let job = self.take_job(at, line, id).ok_or(None)?;
-        if let Some(canary) = &mut self.canary {
-            canary.jobs.insert(job.record.job.id);
         }
-        if self.permits.limits(at) {
-            self.permits.take(&job.uses, &job.at_hand.demand, now);
-            // Who stood behind this job may be next.
-            self.permits_changed(state, &job.uses, core);
-        }
-        Ok(job)
     }
 
     /// Takes the next job of a state: the head of this line, unless only some may start.
-    fn take_job(&mut self, state: usize, line: usize, id: JobId) -> Option<Waiting<W>> {
-        if self.picks() {
+    pub(super) fn take_job(&mut self, state: usize, line: usize, id: JobId) -> Option<Waiting<W>> {
+        let job = if self.picks() {
             self.queues[state].take_if(|job| job.record.job.id == id)
         } else {
             self.queues[state].pop(line)
+        }?;
+        if let Some(canary) = &mut self.canary {
+            canary.jobs.insert(job.record.job.id);
         }
+        Some(job)
     }
 
     /// Cancels the next job of a state, whose turn has come after its deadline.
@@ -265,15 +338,22 @@ impl<W: Workflow> Inner<W> {
     }
 
     /// The next job of a state may start as far as its limiters go, and no other state's job that waits for one of
-    /// them goes first.
-    fn may_take(&mut self, state: usize, line: usize, now: u64, core: &Core<W>) -> Result<(), Refused> {
+    /// them goes first. In a batch, it takes what that does.
+    fn may_take(
+        &mut self,
+        state: usize,
+        line: usize,
+        batch: Option<&Demand>,
+        now: u64,
+        core: &Core<W>,
+    ) -> Result<(), Refused> {
         if !self.permits.limits(state) {
             return Ok(());
         }
         let Some((_, job)) = self.known_candidate(state) else { return Ok(()) };
         let who = |keyed: bool| (state, keyed.then_some(line));
         let uses = self.queues[state].at(line).uses.clone();
-        if let Err(refused) = self.permits.are_there(&uses, &job.at_hand.demand, now) {
+        if let Err(refused) = self.permits.are_there(&uses, batch.unwrap_or(&job.at_hand.demand), now) {
             if refused.until.is_none() {
                 self.permits.tell(who(refused.keyed), refused.gate, None);
             }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::advance;
 use uuid::Uuid;
 
-use super::{Bounds, Core, Pull};
+use super::{Bounds, Core, Pull, Start};
 use crate::{
     Clock, Form, Join, Policy, Rate, StateId, Status, Timestamp,
     processor::{
@@ -40,7 +40,9 @@ async fn nobody_starts_while_a_permit_is_on_its_way_to_the_store() {
     let core = Core::new(header(2, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
     core.resume([1, 2].map(|seq| Waiting::read(record(turn(1, seq), false))).into(), Vec::new());
 
-    let Pull::Run(_, _, Some(first), None) = core.next(state, None) else { panic!("the first one starts") };
+    let Pull::Run(Start { permit: Some(first), suspect: None, .. }) = core.next(state, None) else {
+        panic!("the first one starts")
+    };
     advance(Duration::from_millis(150)).await;
     assert!(matches!(core.next(state, None), Pull::Wait), "both would start at once when the store is done");
     let first = core.starts(state, first).expect("that took long: what was saved is not true any more");
@@ -61,7 +63,9 @@ async fn a_disk_that_is_always_slow_only_delays_a_start() {
     let core = Core::new(header(1, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
     core.resume(vec![Waiting::read(record(turn(1, 1), false))], Vec::new());
 
-    let Pull::Run(_, _, Some(permit), None) = core.next(state, None) else { panic!("it starts") };
+    let Pull::Run(Start { permit: Some(permit), suspect: None, .. }) = core.next(state, None) else {
+        panic!("it starts")
+    };
     advance(Duration::from_millis(150)).await;
     let permit = core.starts(state, permit).expect("it was saved as of 20 ms after it was taken");
     advance(Duration::from_millis(150)).await;

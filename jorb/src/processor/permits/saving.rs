@@ -1,5 +1,5 @@
 //! What the store knows of limiters, and is to know.
-use super::{Permits, Uses, cost, each, gates::Spot};
+use super::{Permits, Uses, each, gates::Spot};
 use crate::{
     Demand, Timestamp,
     limits::Gate,
@@ -36,7 +36,7 @@ impl Permits {
     /// Gates that are to be saved before a step starts that took this.
     pub(in crate::processor) fn to_save(&self, uses: &Uses, demand: &Demand, now: u64) -> Vec<usize> {
         let of = each(uses);
-        let of = of.filter(|of| cost(demand, of.at) > 0).map(|of| of.gate);
+        let of = of.filter(|of| demand.cost(of.at) > 0).map(|of| of.gate);
         let saved = |gate: &usize| {
             let spot = self.gates.at(*gate);
             spot.gate.bucket().is_some_and(|bucket| spot.unsettled || bucket.is_saved(now))

@@ -57,7 +57,7 @@ impl<W: Workflow> Queue<W> {
         } else if self.kept <= self.wide {
             self.lane_room()
         } else {
-            2 // most of what is here waits for its key
+            self.batch.max(2) // most of what is here waits for its key
         };
         let (mut pages, mut jobs) = (Vec::new(), 0);
         while pages.len() < LANES && jobs < room {
@@ -127,9 +127,9 @@ impl<W: Workflow> Queue<W> {
         }
     }
 
-    /// Memory keeps at least so many.
-    pub(in crate::processor) fn widen(&mut self, window: usize) {
-        self.window = self.window.max(window);
+    /// Memory keeps enough for so many slots.
+    pub(in crate::processor) fn widen(&mut self, slots: usize) {
+        self.window = self.window.max(2 * slots.saturating_mul(self.batch));
         self.widest = self.widest.max(self.window);
         self.wide = self.wide.max(self.window);
     }
@@ -146,7 +146,7 @@ impl<W: Workflow> Queue<W> {
 
     /// How many of them of each lane.
     pub(super) fn lane_room(&self) -> usize {
-        (self.wide / self.by.len().max(1)).max(NARROW)
+        (self.wide / self.by.len().max(1)).max(NARROW).max(self.batch)
     }
 
     pub(super) fn has_room(&self, at: usize, now: u64) -> bool {

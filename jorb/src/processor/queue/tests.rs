@@ -79,7 +79,7 @@ pub(in crate::processor) const fn turn(ready_at: u64, seq: u64) -> Turn {
 
 /// Of a state without jobs.
 fn queue(window: usize) -> (Queue<Lone>, usize) {
-    let mut queue = Queue::new(window, window, false, false);
+    let mut queue = Queue::new(window, window, 1, false, false);
     let line = queue.line(&Lane::FIRST, false, || (None, false));
     (queue, line)
 }
@@ -131,7 +131,7 @@ fn who_has_started_is_not_read_again() {
 
 /// Jobs of these priorities wait, in this order.
 fn with_priorities(priorities: &[i8]) -> Queue<Lone> {
-    let mut queue = Queue::new(1000, 1000, false, false);
+    let mut queue = Queue::new(1000, 1000, 1, false, false);
     for (n, priority) in priorities.iter().enumerate() {
         let line = queue.line(&Lane { priority: *priority, key: None }, false, || (None, false));
         let turn = turn(1, n as u64 + 1);

@@ -82,7 +82,7 @@ impl State {
             .map(|turn| (turn, true))
             .chain(moving.iter().map(|turn| (*turn, false)))
             .collect();
-        let queue = Queue::new(window, widest, false, !fresh.is_empty());
+        let queue = Queue::new(window, widest, 1, false, !fresh.is_empty());
         let mut state = State {
             queue,
             keys,
@@ -333,7 +333,7 @@ impl State {
             if at <= self.nanos() {
                 return Some(line);
             }
-            self.queue.delay(line);
+            self.queue.delay(line, at, 1);
         }
     }
 
