@@ -6,21 +6,27 @@ use std::{
     time::Duration,
 };
 
-use jorb::{Clock, Ending, Handle, MemoryStore, Processor, Run, Timestamp, Tuning, Weighted, prelude::*};
+use jorb::{
+    Batch, BatchCx, BatchOutcome, Clock, Ending, Handle, MemoryStore, Processor, Run, Timestamp, Tuning,
+    Weighted, prelude::*,
+};
 use jorb_tests::{START, bench::random::Random, spy::Spy};
 use tokio::time::{Instant, sleep};
 
 #[workflow(app = Log, job = Task)]
 #[derive(Debug, Clone)]
 enum Work {
-    #[state(initial, next(B, C, D, Done))]
+    #[state(initial, next(B, C, D, E, Done))]
     A,
-    #[state(initial, next(A, C, D, Done))]
+    #[state(initial, next(A, C, D, E, Done))]
     B,
-    #[state(initial, next(A, B, D, Done))]
+    #[state(initial, next(A, B, D, E, Done))]
     C,
-    #[state(initial, next(A, B, C, Done))]
+    #[state(initial, next(A, B, C, E, Done))]
     D,
+    /// In batches.
+    #[state(initial, next(A, C, Done))]
+    E,
     #[state(terminal)]
     Done,
 }
@@ -31,6 +37,16 @@ struct Task {
     left: u64,
     seed: u64,
     cost: u32,
+}
+
+impl Task {
+    /// Chooses where to go.
+    fn next(&mut self, random: &mut Random) -> u64 {
+        self.seed = random.below(1 << 50);
+        self.left -= 1;
+        self.cost = [0, 1, 1, 3, 10, 30][usize::try_from(random.below(6)).unwrap()];
+        random.below(5)
+    }
 }
 
 #[limiter(rate = "40/s", burst = 4)]
@@ -51,16 +67,16 @@ macro_rules! weights {
         }
     )*};
 }
-weights!(B, C, D);
+weights!(B, C, D, E);
 
 /// What takes of each limiter, with its rate in 1/s and its burst, and its concurrency.
 const LIMITERS: [(&str, &[&str], f64, f64, usize); 4] = [
-    ("Quick", &["A", "B"], 40.0, 4.0, usize::MAX),
-    ("Heavy", &["B", "C", "D"], 100.0, 20.0, 5),
+    ("Quick", &["A", "B", "E"], 40.0, 4.0, usize::MAX),
+    ("Heavy", &["B", "C", "D", "E"], 100.0, 20.0, 5),
     ("Few", &["C", "D"], 1.0, f64::INFINITY, 3),
     ("rate", &["D"], 10.0, 2.0, usize::MAX),
 ];
-const SLOTS: [(&str, usize); 4] = [("A", 3), ("B", 4), ("C", 4), ("D", 6)];
+const SLOTS: [(&str, usize); 5] = [("A", 3), ("B", 4), ("C", 4), ("D", 6), ("E", 1)];
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Book>>);
@@ -76,10 +92,14 @@ struct Book {
 impl Log {
     async fn step(&self, state: &'static str, task: &mut Task) -> u64 {
         let mut random = Random::new(task.seed);
-        task.seed = random.below(1 << 50);
+        self.run(state, task.cost, &mut random).await;
+        task.next(&mut random)
+    }
+
+    async fn run(&self, state: &'static str, cost: u32, random: &mut Random) {
         {
             let mut log = self.0.lock().unwrap();
-            log.starts.push((Instant::now(), state, task.cost));
+            log.starts.push((Instant::now(), state, cost));
             *log.inside.entry(state).or_default() += 1;
             let inside =
                 |states: &[&str]| states.iter().filter_map(|state| log.inside.get(state)).sum::<usize>();
@@ -90,9 +110,6 @@ impl Log {
         let took = [0, 1, 5, 30, 200][usize::try_from(random.below(5)).unwrap()];
         sleep(Duration::from_millis(took)).await;
         *self.0.lock().unwrap().inside.get_mut(state).unwrap() -= 1;
-        task.left -= 1;
-        task.cost = [0, 1, 1, 3, 10, 30][usize::try_from(random.below(6)).unwrap()];
-        random.below(4)
     }
 
     /// No window has more than burst and rate allow.
@@ -133,7 +150,8 @@ macro_rules! handlers {
             Ok(match way {
                 0 => Next::to(work::$one),
                 1 => Next::to(work::$two),
-                _ => Next::to(work::$three),
+                2 => Next::to(work::$three),
+                _ => Next::to(work::E),
             })
         }
     };
@@ -145,16 +163,30 @@ handlers! {
     d D (concurrency = 6, rate = "10/s", burst = 2, limits(Few, Heavy)) [A B C];
 }
 
+#[state(batch(max = 5, wait = "300ms"), limits(Quick, Heavy))]
+async fn e(batch: Batch<work::E>, cx: &mut BatchCx<Work>) -> BatchOutcome<work::E> {
+    let cost = batch.iter().map(|item| item.job.cost).sum();
+    assert!(batch.len() <= 5 && (batch.len() == 1 || cost <= 20), "{} jobs cost {cost}", batch.len());
+    let mut random = Random::new(batch.iter().map(|item| item.job.seed).sum());
+    cx.app.clone().run("E", cost, &mut random).await;
+    Ok(batch.finish(|item| match item.job.next(&mut random) {
+        _ if item.job.left == 0 => Ok(Next::to(work::Done)),
+        0 | 1 => Ok(Next::to(work::A)),
+        _ => Ok(Next::to(work::C)),
+    }))
+}
+
 fn seeded(random: &mut Random) -> Run<Work> {
     let mut run = Run::open(Spy::new(MemoryStore::new())).unwrap();
     let jobs = 5 + random.below(40);
     run.seed((), |seeds| {
         for _ in 0..jobs {
             let task = Task { left: 1 + random.below(8), seed: random.below(1 << 50), cost: 1 };
-            match random.below(4) {
+            match random.below(5) {
                 0 => seeds.add(Kick::new(work::A, task))?,
                 1 => seeds.add(Kick::new(work::B, task))?,
                 2 => seeds.add(Kick::new(work::C, task))?,
+                3 => seeds.add(Kick::new(work::E, task))?,
                 _ => seeds.add(Kick::new(work::D, task))?,
             }
         }

@@ -1,4 +1,6 @@
 //! Who starts next: the job that came first in its line and at its limiters.
+use std::borrow::Cow;
+
 use tokio::sync::oneshot;
 
 use super::{Canary, Core, Done, Inner, batch::Group, cancel::Step, nanos};
@@ -351,20 +353,24 @@ impl<W: Workflow> Inner<W> {
             return Ok(());
         }
         let Some((_, job)) = self.known_candidate(state) else { return Ok(()) };
+        let demand = batch.unwrap_or(&job.at_hand.demand);
         let who = |keyed: bool| (state, keyed.then_some(line));
         let uses = self.queues[state].at(line).uses.clone();
-        if let Err(refused) = self.permits.are_there(&uses, batch.unwrap_or(&job.at_hand.demand), now) {
+        if let Err(refused) = self.permits.are_there(&uses, demand, now) {
             if refused.until.is_none() {
                 self.permits.tell(who(refused.keyed), refused.gate, None);
             }
             return Err(refused);
         }
-        let Some((gate, other)) = self.goes_first(state, line, job, None, now) else { return Ok(()) };
+        let Some((gate, other)) = self.goes_first(state, (line, job), demand, None, now) else {
+            return Ok(());
+        };
         let keyed = self.permits.is_keyed(gate);
         self.permits.tell(who(keyed), gate, Some(other));
         let there = |(line, job): (usize, &Waiting<W>)| {
             let uses = &self.queues[other].at(line).uses;
-            self.permits.are_there(uses, &job.at_hand.demand, now).is_ok()
+            let (due, demand) = self.terms(other, (line, job), now);
+            due <= now && self.permits.are_there(uses, &demand, now).is_ok()
         };
         if self.known_candidate(other).is_some_and(there) {
             core.wake[other].notify_one();
@@ -372,28 +378,46 @@ impl<W: Workflow> Inner<W> {
         Err(Refused { gate, until: None, keyed })
     }
 
-    /// Another state whose job goes before this one at a gate, other than `but`: it came first, has a slot, and waits for
-    /// nothing else.
+    /// When the job of a state that is next starts, as far as its limiters go, and what is taken of those.
+    fn terms<'a>(
+        &'a self,
+        state: usize,
+        (line, job): (usize, &'a Waiting<W>),
+        now: u64,
+    ) -> (u64, Cow<'a, Demand>) {
+        match self.current[state].as_ref().and_then(|policy| policy.batch) {
+            None => (job.starts_at(), Cow::Borrowed(&job.at_hand.demand)),
+            Some(batching) => {
+                let group = self.gather(state, (line, job.record.job.id), batching, now);
+                (group.due, Cow::Owned(group.demand))
+            }
+        }
+    }
+
+    /// Another state whose job goes before this one, which takes this, at a gate, other than `but`: it came first, has a
+    /// slot, and waits for nothing else.
     fn goes_first(
         &self,
         state: usize,
-        line: usize,
-        job: &Waiting<W>,
+        (line, job): (usize, &Waiting<W>),
+        demand: &Demand,
         but: Option<usize>,
         now: u64,
     ) -> Option<(usize, usize)> {
         let uses = &self.queues[state].at(line).uses;
-        let mut shared = self.permits.shared(state, uses, &job.at_hand.demand);
+        let mut shared = self.permits.shared(state, uses, demand);
         shared.find(|(gate, other)| {
             let queue = &self.queues[*other];
             // Turns get earlier from one to the next, so this ends.
             let first = |(line, first): (usize, &Waiting<W>)| {
                 let uses = &queue.at(line).uses;
-                first.turn() < job.turn()
-                    && first.starts_at() <= now
-                    && Permits::takes_of(uses, *gate)
-                    && self.permits.are_there_but_of(*gate, uses, &first.at_hand.demand, now)
-                    && self.goes_first(*other, line, first, Some(*gate), now).is_none()
+                if first.turn() >= job.turn() || first.starts_at() > now || !Permits::takes_of(uses, *gate) {
+                    return false;
+                }
+                let (due, demand) = self.terms(*other, (line, first), now);
+                due <= now
+                    && self.permits.are_there_but_of(*gate, uses, &demand, now)
+                    && self.goes_first(*other, (line, first), &demand, Some(*gate), now).is_none()
             };
             Some(*gate) != but
                 && queue.executing < self.slots(*other)
