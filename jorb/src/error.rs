@@ -18,7 +18,7 @@ pub enum Error {
         source: BoxError,
     },
     /// The file is not a run.
-    #[error("{path}: is not a jorb run: {reason}; give the path of a run, or of a file that does not exist yet", path = path.display())]
+    #[error("{path} is not a jorb run: {reason}; give the path of a run, or of a file that does not exist yet", path = path.display())]
     NotARun {
         /// The file.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum Error {
         reason: String,
     },
     /// The file is a run, but damaged.
-    #[error("{path}: is damaged: {reason}; restore a backup, or export what can be read", path = path.display())]
+    #[error("{path} is damaged: {reason}; restore a backup, or export what can be read", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum Error {
         reason: String,
     },
     /// The file was written by a newer version of jorb.
-    #[error("{path}: has format {found}, this version of jorb knows formats up to {known}; upgrade jorb", path = path.display())]
+    #[error("{path} has format {found}, this version of jorb knows formats up to {known}; upgrade jorb", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum Error {
         known: u32,
     },
     /// The run belongs to another workflow.
-    #[error("{path}: is a run of workflow `{found}`, not of `{expected}`; give another path, or say `#[workflow(name = \"{found}\")]` if it was renamed", path = path.display())]
+    #[error("{path} is a run of workflow `{found}`, not of `{expected}`; give another path, or say `#[workflow(name = \"{found}\")]` if it was renamed", path = path.display())]
     OtherWorkflow {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// The run has jobs in states that this program does not know.
-    #[error("{path}: has jobs in states that `{workflow}` does not have: {states}; add the states, or say `alias = \"..\"` on the variant that replaces one", path = path.display(), states = List(states))]
+    #[error("{path} has jobs in states that `{workflow}` does not have: {states}; add the states, or say `alias = \"..\"` on the variant that replaces one", path = path.display(), states = List(states))]
     UnknownStates {
         /// The file.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum Error {
         states: Vec<UnknownState>,
     },
     /// Another process has the run open.
-    #[error("{path}: is in use by process {pid}; wait for it, or stop it", path = path.display())]
+    #[error("{path} is in use by process {pid}; wait for it, or stop it", path = path.display())]
     InUse {
         /// The file.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum Error {
         pid: u32,
     },
     /// The file is on a filesystem on which locks and fsync cannot be trusted.
-    #[error("{path}: is on a network filesystem ({kind}); keep runs on a local disk", path = path.display())]
+    #[error("{path} is on a network filesystem ({kind}); keep runs on a local disk", path = path.display())]
     NetworkFilesystem {
         /// The file.
         path: PathBuf,
@@ -184,7 +184,7 @@ pub enum Error {
         reason: String,
     },
     /// An import goes into a new run only.
-    #[error("{path}: already has jobs; import into a file that does not exist yet", path = path.display())]
+    #[error("{path} already has jobs; import into a file that does not exist yet", path = path.display())]
     NotEmpty {
         /// The file.
         path: PathBuf,

@@ -230,10 +230,10 @@ fn while_a_process_drives_the_run_it_can_be_looked_at_but_not_changed() {
     place.out(0, &["report"]);
     assert_eq!(place.out(0, &["jobs", "--status", "ended", "--limit", "1"]).lines().count(), 2);
     place.out(0, &["jobs", "0"]);
-    let in_use = format!("is in use by process {}", driven.0.id());
+    let in_use = format!("pages.jorb is in use by process {}; wait for it, or stop it\n", driven.0.id());
     for args in [&["redrive"][..], &["hold", "Fetch"], &["run"]] {
         let error = place.err(1, args);
-        assert!(error.contains(&in_use), "{error}");
+        assert!(error.ends_with(&in_use), "{error}");
     }
     let (lines, copy) = (place.path("x.jsonl"), place.path("x.jorb"));
     place.err(0, &["export", &lines]);
