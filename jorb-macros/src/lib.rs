@@ -102,7 +102,8 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// after the process died, those jobs are suspects: they run before everything else, one after the other, and nothing else
 /// runs meanwhile. However such a lone run ends, the job is a suspect no more; only when the process dies in it, that
 /// counts. At the third time the job is parked when the run is driven next, with an error that says so, or goes where
-/// `on_failure` leads; redriven, it has all three again.
+/// `on_failure` leads; redriven, it has all three again. So it costs four deaths of the process, one among others and three alone,
+/// and is parked at the fifth start.
 ///
 /// - Whatever ends the process during a lone run counts, `kill -9` by an operator too: so take 2 or more.
 /// - All jobs that were in flight in such states when the process was killed run alone once. Where steps take long and
