@@ -146,6 +146,9 @@ fn jobs_are_listed_filtered_and_shown() {
     let job: Value = serde_json::from_str(&place.out(0, &["jobs", "0->1", "--json"])).unwrap();
     assert_eq!((&job["path"], &job["data"]), (&json!("0->1"), &json!({"status": 404})));
     assert_eq!((&job["history"][0]["from"], &job["history"][0]["to"]), (&json!("Fetch"), &json!("Gone")));
+    let by_hand = place.out(0, &["jobs", "0/1"]);
+    assert_eq!(by_hand, place.out(0, &["jobs", "0->1"]), "a spelling that needs no quotes");
+    assert!(by_hand.contains("path     0/1 (kick 1 of job 0)\n"), "{by_hand}");
     let shown = place.out(0, &["jobs", "2"]);
     assert!(shown.contains("errors in Fetch") && shown.contains("attempt 1: connection refused"), "{shown}");
     assert_eq!(place.err(1, &["jobs", "0->9"]), "error: there is no job 0->9\n");

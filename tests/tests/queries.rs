@@ -96,12 +96,13 @@ fn more_jobs_than_a_page_all_come_once() {
 #[tokio::test]
 async fn a_path_is_accepted_wherever_an_id_is() {
     each(|run, _| {
+        assert_eq!(run.find("0/0").unwrap(), run.find("0->0").unwrap());
         let a = run.job("0->0").unwrap();
         assert_eq!((a.load_context().unwrap(), a.path.as_str()), (Page { url: "a".into() }, "0->0"));
         let by_id = run.job(a.id()).unwrap();
         assert_eq!((by_id.id(), by_id.path.as_str()), (a.id(), "0->0"));
         assert_eq!(run.job(" 0 -> 1 ").unwrap().state_name(), "Gone");
-        for wrong in ["0->2", "99", "", "->", "x", "0->x", "-1", "0->0->0"] {
+        for wrong in ["0->2", "99", "", "->", "x", "0->x", "-1", "0->0->0", "0/2", "/", "/0", "0/", "0//0", "0/->0"] {
             let error = run.job(wrong).err().unwrap();
             assert!(matches!(&error, Error::NoSuchJob(name) if name == wrong), "{wrong}: {error}");
         }

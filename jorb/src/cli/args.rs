@@ -104,7 +104,7 @@ pub(super) struct StatusArgs {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct JobsArgs {
-    /// Show this job: its number, `7`, or its path, `0->3->1`
+    /// Show this job: its number, `7`, or its path, `0/3/1` (`0->3->1` is the same, but a shell wants it in quotes)
     #[arg(conflicts_with_all = ["state", "status", "error", "limit"])]
     pub(super) job: Option<String>,
     /// Only jobs in this state
@@ -139,7 +139,7 @@ pub(super) struct RedriveArgs {
     /// Only jobs whose newest error contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) error: Option<String>,
-    /// Only this job, by its number or path, however it stands
+    /// Only this job, by its number, `7`, or its path, `0/3/1`, however it stands
     #[arg(long, value_name = "ID")]
     pub(super) job: Option<String>,
     /// Only jobs that stand so [default: parked; ended for a terminal state]
@@ -163,7 +163,7 @@ pub(super) struct CancelArgs {
     /// Only jobs whose newest error contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) error: Option<String>,
-    /// Only this job, by its number or path
+    /// Only this job, by its number, `7`, or its path, `0/3/1`
     #[arg(long, value_name = "ID")]
     pub(super) job: Option<String>,
     /// Only jobs that stand so [default: ready, delayed and held]

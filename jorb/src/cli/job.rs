@@ -14,7 +14,8 @@ pub(super) fn show<W: Workflow>(job: &JobStory<W>, out: &mut dyn Write) -> Resul
     };
     writeln!(out, "job      {}", job.id())?;
     if let Some((parent, n)) = job.parent() {
-        writeln!(out, "path     {} (kick {n} of job {parent})", job.path)?;
+        // As it can be given back without quotes.
+        writeln!(out, "path     {} (kick {n} of job {parent})", job.path.replace("->", "/"))?;
     }
     writeln!(out, "state    {}, {} {when} {}", job.state_name(), job.status(), job.ready_at())?;
     if let Some(deadline) = job.deadline() {

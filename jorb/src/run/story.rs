@@ -42,7 +42,7 @@ impl<W: Workflow> Deref for JobStory<W> {
 }
 
 impl<W: Workflow> Run<W> {
-    /// One job with its history: by its number, `7`, or by its path, `0->3->1`.
+    /// One job with its history: by its number, `7`, or by its path, `0->3->1` or `0/3/1`.
     ///
     /// ```
     /// # use jorb::prelude::*;
@@ -72,7 +72,7 @@ impl<W: Workflow> Run<W> {
         })
     }
 
-    /// The number of a job that is named by its number or its path.
+    /// The number of a job that is named by its number or its path, `0->3->1`; or `0/3/1`, which needs no quotes in a shell.
     pub fn find(&mut self, name: impl fmt::Display) -> Result<JobId, Error> {
         let name = name.to_string();
         let (store, _) = self.opened()?;
@@ -86,7 +86,7 @@ impl<W: Workflow> Run<W> {
 }
 
 fn find<W: Workflow>(store: &mut BoxStore<W>, name: &str) -> Result<Option<JobId>, Error> {
-    let mut numbers = name.split("->").map(|number| number.trim().parse::<u64>().ok());
+    let mut numbers = name.split("->").flat_map(|part| part.split('/')).map(|number| number.trim().parse::<u64>().ok());
     let Some(root) = numbers.next().flatten() else { return Ok(None) };
     let Some(root) = store.job(JobId(root))? else { return Ok(None) };
     let mut id = root.job.id;
