@@ -142,7 +142,7 @@ pub(super) struct RedriveArgs {
     /// Only this job, by its number, `7`, or its path, `0/3/1`, however it stands
     #[arg(long, value_name = "ID")]
     pub(super) job: Option<String>,
-    /// Only jobs that stand so [default: parked; ended for a terminal state]
+    /// Only jobs that stand so [default: parked; ended for a terminal state; with --job, however it stands]
     #[arg(long)]
     pub(super) status: Option<Shown>,
     /// No more than N jobs
@@ -163,10 +163,10 @@ pub(super) struct CancelArgs {
     /// Only jobs whose newest error contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) error: Option<String>,
-    /// Only this job, by its number, `7`, or its path, `0/3/1`
+    /// Only this job, by its number, `7`, or its path, `0/3/1`, also if it is parked
     #[arg(long, value_name = "ID")]
     pub(super) job: Option<String>,
-    /// Only jobs that stand so [default: ready, delayed and held]
+    /// Only jobs that stand so [default: ready, delayed, held and joining; with --job, however it stands]
     #[arg(long)]
     pub(super) status: Option<Shown>,
     /// No more than N jobs
