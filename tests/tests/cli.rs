@@ -150,6 +150,8 @@ fn jobs_are_listed_filtered_and_shown() {
     assert_eq!(by_hand, place.out(0, &["jobs", "0->1"]), "a spelling that needs no quotes");
     assert!(by_hand.contains("path     0/1 (kick 1 of job 0)\n"), "{by_hand}");
     let shown = place.out(0, &["jobs", "2"]);
+    assert!(shown.contains("step     0, attempt 1\n"), "as in the list: {shown}");
+    assert!(place.out(0, &["jobs", "--status", "parked"]).contains("  parked       1  "));
     assert!(shown.contains("errors in Fetch") && shown.contains("attempt 1: connection refused"), "{shown}");
     assert_eq!(place.err(1, &["jobs", "0->9"]), "error: there is no job 0->9\n");
     place.out(2, &["jobs", "2", "--state", "Fetch"]);

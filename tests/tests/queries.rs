@@ -102,7 +102,9 @@ async fn a_path_is_accepted_wherever_an_id_is() {
         let by_id = run.job(a.id()).unwrap();
         assert_eq!((by_id.id(), by_id.path.as_str()), (a.id(), "0->0"));
         assert_eq!(run.job(" 0 -> 1 ").unwrap().state_name(), "Gone");
-        for wrong in ["0->2", "99", "", "->", "x", "0->x", "-1", "0->0->0", "0/2", "/", "/0", "0/", "0//0", "0/->0"] {
+        for wrong in
+            ["0->2", "99", "", "->", "x", "0->x", "-1", "0->0->0", "0/2", "/", "/0", "0/", "0//0", "0/->0"]
+        {
             let error = run.job(wrong).err().unwrap();
             assert!(matches!(&error, Error::NoSuchJob(name) if name == wrong), "{wrong}: {error}");
         }

@@ -1,7 +1,7 @@
 //! `jobs ID`
 use std::{io::Write, time::Duration};
 
-use super::one_line;
+use super::{jobs::attempt, one_line};
 use crate::{BoxError, JobStory, Shown, Workflow, store::Line};
 
 /// Longer data is cut; `--json` has all of it.
@@ -21,7 +21,7 @@ pub(super) fn show<W: Workflow>(job: &JobStory<W>, out: &mut dyn Write) -> Resul
     if let Some(deadline) = job.deadline() {
         writeln!(out, "deadline {deadline}")?;
     }
-    writeln!(out, "step     {}, attempt {}", job.step(), job.attempt())?;
+    writeln!(out, "step     {}, attempt {}", job.step(), attempt(job))?;
     if job.kicked() > 0 {
         writeln!(out, "kicked   {}", job.kicked())?;
     }

@@ -73,8 +73,12 @@ fn row<W: Workflow>(job: &Job<W>) -> Row {
     Row {
         id: job.id().to_string(),
         status: job.status().name(),
-        // Of a parked job, those that were made; of others, the one that is next.
-        attempt: job.attempt() - u32::from(job.status() == Shown::Parked),
+        attempt: attempt(job),
         at: job.ready_at().to_string(),
     }
+}
+
+/// Of a parked job, those that were made; of others, the one that is next.
+pub(super) fn attempt<W: Workflow>(job: &Job<W>) -> u32 {
+    job.attempt() - u32::from(job.status() == Shown::Parked)
 }

@@ -54,7 +54,7 @@ impl<W: Workflow> Job<W> {
         self.record.job.step
     }
 
-    /// Attempt of the next step, from 1.
+    /// Attempt of the next step, from 1; of a parked job, one more than were made.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.record.job.attempt

@@ -86,7 +86,8 @@ impl<W: Workflow> Run<W> {
 }
 
 fn find<W: Workflow>(store: &mut BoxStore<W>, name: &str) -> Result<Option<JobId>, Error> {
-    let mut numbers = name.split("->").flat_map(|part| part.split('/')).map(|number| number.trim().parse::<u64>().ok());
+    let mut numbers =
+        name.split("->").flat_map(|part| part.split('/')).map(|number| number.trim().parse::<u64>().ok());
     let Some(root) = numbers.next().flatten() else { return Ok(None) };
     let Some(root) = store.job(JobId(root))? else { return Ok(None) };
     let mut id = root.job.id;
