@@ -162,8 +162,8 @@ pub use processor::{
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use run::{
-    Advice, AnyState, Cancel, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run, Seeds,
-    Shown, StateReport, UnknownStatus,
+    Advice, AnyState, Cancel, Cancelled, Job, JobIn, JobStory, Jobs, JobsIter, Reason, Redrive, Report, Run,
+    Seeds, Shown, StateReport, UnknownStatus,
 };
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;

@@ -110,7 +110,7 @@ pub(crate) fn cancelled<W: Workflow>(mut job: Snapshot<W>, expired: bool, now: T
     let mut effects = Effects::none();
     if let Some(deadline) = job.deadline.filter(|_| expired) {
         job.errors += 1;
-        effects.error = Some(Failing::of(&job, now, format!("deadline of {deadline} passed")));
+        effects.error = Some(Failing::of(&job, now, passed(deadline)));
     }
     if job.status == Status::Joining {
         // It still waits if it is redriven. It is counted then for how many, and may not have been so far.
@@ -120,6 +120,11 @@ pub(crate) fn cancelled<W: Workflow>(mut job: Snapshot<W>, expired: bool, now: T
     job.status = Status::Cancelled;
     (job.ready_at, job.delay) = (now, Duration::ZERO);
     Reduced { job, effects, kicks: Vec::new(), action: Action::Cancel }
+}
+
+/// The error of a job whose deadline passed.
+pub(crate) fn passed(deadline: Timestamp) -> String {
+    format!("deadline of {deadline} passed")
 }
 
 impl<W: Workflow> Snapshot<W> {

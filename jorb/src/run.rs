@@ -30,7 +30,7 @@ pub use jobs::{AnyState, Jobs, JobsIter};
 pub use redrive::Redrive;
 pub use report::{Advice, Reason, Report, StateReport};
 pub use shown::{Shown, UnknownStatus};
-pub use story::JobStory;
+pub use story::{Cancelled, JobStory};
 pub(crate) use walk::{Filter, Walk};
 
 /// Jobs that are seeded in one transaction.

@@ -47,7 +47,11 @@ impl Place {
     }
 
     fn status(&self) -> Value {
-        serde_json::from_str(&self.out(0, &["status", "--json"])).unwrap()
+        self.json(&["status", "--json"])
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.out(0, args)).unwrap()
     }
 
     /// Starts a run of slow pages, and waits until some are through.
@@ -327,6 +331,11 @@ fn jobs_are_cancelled_on_the_file_and_redriven() {
     assert!(place.out(0, &["report"]).contains("  2 cancelled\n"));
     let listed = place.out(0, &["jobs", "--status", "cancelled"]);
     assert_eq!(listed.lines().filter(|line| line.contains("  cancelled  ")).count(), 2, "{listed}");
+    let shown = place.out(0, &["jobs", "2"]);
+    assert!(
+        shown.contains("state    Fetch, cancelled since ") && shown.contains(", because somebody asked\n")
+    );
+    assert_eq!(place.json(&["jobs", "2", "--json"])["cancelled"], "asked");
     place.out(0, &["run", "--quiet"]);
     assert_eq!(place.err(0, &["redrive", "--status", "cancelled"]), "2 jobs will run again\n");
     place.out(3, &["run", "--quiet"]);

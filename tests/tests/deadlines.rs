@@ -1,7 +1,7 @@
 //! Deadlines: a job that has not ended by then is cancelled, whatever it does or waits for.
 use std::time::Duration;
 
-use jorb::{Clock, Exit, Processor, Run, Shown, Store, Summary, Timestamp, prelude::*};
+use jorb::{Cancelled, Clock, Exit, Processor, Run, Shown, Store, Summary, Timestamp, prelude::*};
 use jorb_tests::{lab::Lab, stores::Kind};
 use tokio::time::sleep;
 
@@ -222,6 +222,23 @@ async fn it_survives_restarts() {
         let summary = bench.drive().await;
         assert_eq!((summary.ended(), summary.cancelled()), (1, 2), "{kind:?}");
         bench.check_late(0, "Takes", 30 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_job_says_whether_somebody_asked_or_its_deadline_passed() {
+    for (kind, store, _folder) in each() {
+        let deadlines = [5 * SECOND, 1_000_000 * HOUR];
+        let mut bench = Bench::new(store, deadlines.map(|after| Kick::new(work::Takes, 20).deadline(after)));
+        assert_eq!(bench.drive().await.cancelled(), 1);
+        assert_eq!(bench.run.job(0).unwrap().cancelled(), Some(Cancelled::Deadline), "{kind:?}");
+        assert_eq!(bench.run.job(1).unwrap().cancelled(), None, "it has ended");
+        for job in [0, 1] {
+            assert_eq!(bench.run.redrive().job(job).unwrap().to_state("Takes", None).unwrap(), 1);
+            assert_eq!(bench.run.cancel().job(job).unwrap().apply().unwrap(), 1);
+            let cancelled = bench.run.job(job).unwrap().cancelled();
+            assert_eq!(cancelled, Some(Cancelled::Asked), "{kind:?}: whatever its errors say");
+        }
     }
 }
 

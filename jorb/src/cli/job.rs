@@ -2,7 +2,7 @@
 use std::{io::Write, time::Duration};
 
 use super::{jobs::attempt, one_line};
-use crate::{BoxError, JobStory, Shown, Workflow, store::Line};
+use crate::{BoxError, Cancelled, JobStory, Shown, Workflow, store::Line};
 
 /// Longer data is cut; `--json` has all of it.
 const LONGEST: usize = 2000;
@@ -17,7 +17,12 @@ pub(super) fn show<W: Workflow>(job: &JobStory<W>, out: &mut dyn Write) -> Resul
         // As it can be given back without quotes.
         writeln!(out, "path     {} (kick {n} of job {parent})", job.path.replace("->", "/"))?;
     }
-    writeln!(out, "state    {}, {} {when} {}", job.state_name(), job.status(), job.ready_at())?;
+    let why = match job.cancelled() {
+        Some(Cancelled::Asked) => ", because somebody asked",
+        Some(Cancelled::Deadline) => ", because its deadline passed",
+        None => "",
+    };
+    writeln!(out, "state    {}, {} {when} {}{why}", job.state_name(), job.status(), job.ready_at())?;
     if let Some(deadline) = job.deadline() {
         writeln!(out, "deadline {deadline}")?;
     }

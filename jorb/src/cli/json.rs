@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    BoxError, Job, JobId, JobStory, Shown, Timestamp, Workflow,
+    BoxError, Cancelled, Job, JobId, JobStory, Shown, Timestamp, Workflow,
     store::{Failure, Line},
 };
 
@@ -64,6 +64,8 @@ pub(super) struct StoryLine<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     once: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<Cancelled>,
     history: Vec<MoveLine<'a>>,
     failures: Vec<FailureLine<'a>>,
     dropped: Vec<DroppedLine<'a>>,
@@ -106,6 +108,7 @@ pub(super) fn story<W: Workflow>(all: &JobStory<W>) -> Result<StoryLine<'_>, Box
         job: job(all, newest)?,
         path: &all.path,
         once: all.once.as_ref().map(|once| once.key.as_str()),
+        cancelled: all.cancelled(),
         history: all.story.lines.iter().map(MoveLine::from).collect(),
         failures: all.story.errors.iter().map(FailureLine::from).collect(),
         dropped: all

@@ -1,9 +1,12 @@
 //! All of one job.
 use std::{fmt, ops::Deref};
 
+use serde::Serialize;
+
 use super::Run;
 use crate::{
     Error, Job, JobId, Shown, Workflow,
+    reduce::passed,
     store::{BoxStore, Failure, OnceKey, StateName, Story},
 };
 
@@ -31,6 +34,30 @@ impl<W: Workflow> JobStory<W> {
         }
         by_state
     }
+}
+
+impl<W: Workflow> JobStory<W> {
+    /// Why it is cancelled, if it is.
+    #[must_use]
+    pub fn cancelled(&self) -> Option<Cancelled> {
+        // Whoever redrives such a job takes the deadline off it.
+        let last = self.story.errors.last().map(|last| last.error.as_str());
+        let its_deadline = |deadline| last == Some(passed(deadline).as_str());
+        (self.status() == Shown::Cancelled).then(|| match self.deadline() {
+            Some(deadline) if its_deadline(deadline) => Cancelled::Deadline,
+            _ => Cancelled::Asked,
+        })
+    }
+}
+
+/// Why a job is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cancelled {
+    /// Somebody asked for it: an operator, or the program.
+    Asked,
+    /// Its deadline passed; its newest error says so.
+    Deadline,
 }
 
 impl<W: Workflow> Deref for JobStory<W> {
