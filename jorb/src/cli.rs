@@ -21,6 +21,7 @@ mod hold;
 mod job;
 mod jobs;
 mod json;
+mod named;
 mod redrive;
 mod status;
 mod transfer;

@@ -1,8 +1,8 @@
 //! `cancel`
 use std::io::Write;
 
-use super::args::CancelArgs;
-use crate::{BoxError, Run, Workflow};
+use super::{args::CancelArgs, named::Asked};
+use crate::{BoxError, Run, Shown, Workflow};
 
 pub(super) fn cancel<W: Workflow>(
     mut run: Run<W>,
@@ -24,8 +24,14 @@ pub(super) fn cancel<W: Workflow>(
     }
     let n = jobs.apply()?;
     if let (Some(job), 0) = (&args.job, n) {
-        let why = "is not one of those that you asked for, or it has ended, or was cancelled before";
-        return Err(format!("job {job} {why}").into());
+        let job = run.job(job)?;
+        let why = match job.status() {
+            Shown::Cancelled => "before this",
+            _ => "where nothing is left to cancel",
+        };
+        let state = args.state.as_deref().map(|state| ("--state", state));
+        let asked = Asked { state, status: args.status, error: args.error.as_deref(), limit: args.limit };
+        return Err(asked.nothing(&job, why));
     }
     let s = if n == 1 { "" } else { "s" };
     let are = if args.dry_run { "would be cancelled" } else { "cancelled" };

@@ -1,8 +1,8 @@
 //! `redrive`
 use std::io::Write;
 
-use super::args::RedriveArgs;
-use crate::{BoxError, Redrive, Run, StateId, Workflow};
+use super::{args::RedriveArgs, named::Asked};
+use crate::{BoxError, Redrive, Run, Shown, StateId, Workflow};
 
 pub(super) fn redrive<W: Workflow>(
     mut run: Run<W>,
@@ -19,10 +19,15 @@ pub(super) fn redrive<W: Workflow>(
         Some(to) => jobs.to_state(to, args.data.as_deref())?,
         None => jobs.retry()?,
     };
-    match (&args.job, &args.to) {
-        (Some(job), None) if n == 0 => return Err(nothing(job, "has ended; say where it goes with `--to`")),
-        (Some(job), Some(_)) if n == 0 => return Err(nothing(job, "is fresh; drive the run first")),
-        _ => {}
+    if let (Some(job), 0) = (&args.job, n) {
+        let job = run.job(job)?;
+        let why = match job.status() {
+            Shown::Ended if args.to.is_none() => "say where it goes with `--to`",
+            _ => "as it was seeded; drive the run first",
+        };
+        let state = args.from.as_deref().map(|state| ("--from", state));
+        let asked = Asked { state, status: args.status, error: args.error.as_deref(), limit: args.limit };
+        return Err(asked.nothing(&job, why));
     }
     let s = if n == 1 { "" } else { "s" };
     match (args.to.as_deref().and_then(StateId::<W>::named).map(StateId::name), args.dry_run) {
@@ -49,8 +54,4 @@ fn chosen<'r, W: Workflow>(run: &'r mut Run<W>, args: &RedriveArgs) -> Result<Re
         jobs = jobs.job(job)?;
     }
     Ok(jobs.limit(args.limit.unwrap_or(u64::MAX)))
-}
-
-fn nothing(job: &str, why: &str) -> BoxError {
-    format!("job {job} is not one of those that you asked for, or it {why}").into()
 }
