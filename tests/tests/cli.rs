@@ -144,7 +144,18 @@ fn jobs_are_listed_filtered_and_shown() {
     let parked: Value = serde_json::from_str(&parked).unwrap();
     assert_eq!((&parked["job"], &parked["context"]), (&json!(2), &json!({"url": "bad0"})));
     assert_eq!(parked["error"], "connection refused by host 2 after 31 ms");
-    assert_eq!(place.out(0, &["jobs", "--state", "Gone", "--limit", "1"]).lines().count(), 2);
+    let gone = place.out(0, &["jobs", "--state", "Gone", "--limit", "1"]);
+    assert_eq!(gone.lines().count(), 2);
+    let at = gone.find("DATA  ").expect("a column for the fields");
+    assert!(
+        gone.lines().all(|line| line[at..].starts_with(if line.contains("DATA") {
+            "DATA"
+        } else {
+            r#"{"status":404}  "#
+        })),
+        "{gone}"
+    );
+    assert!(!list.contains("DATA") && !place.out(0, &["jobs", "--state", "Fetch"]).contains("DATA"));
     assert_eq!(place.out(0, &["jobs", "--state", "Parse"]), "");
 
     let job: Value = serde_json::from_str(&place.out(0, &["jobs", "0->1", "--json"])).unwrap();

@@ -107,7 +107,7 @@ pub(super) struct JobsArgs {
     /// Show this job: its number, `7`, or its path, `0/3/1` (`0->3->1` is the same, but a shell wants it in quotes)
     #[arg(conflicts_with_all = ["state", "status", "error", "limit"])]
     pub(super) job: Option<String>,
-    /// Only jobs in this state
+    /// Only jobs in this state, with its fields
     #[arg(long)]
     pub(super) state: Option<String>,
     /// Only jobs that stand so: ready, delayed, held, joining, parked, ended or cancelled

@@ -6,7 +6,7 @@ use crate::{BoxError, Job, Run, Shown, StateId, Workflow};
 
 /// Longer texts of errors are cut in lists, ..
 const LONGEST: usize = 100;
-/// .. and longer contexts.
+/// .. and longer contexts and fields.
 const CONTEXT: usize = 40;
 
 pub(super) fn jobs<W: Workflow>(
@@ -31,6 +31,8 @@ pub(super) fn jobs<W: Workflow>(
     }
     let mut jobs = jobs.limit(args.limit.unwrap_or(u64::MAX)).into_iter();
     let states = StateId::<W>::all().map(|state| state.name().len()).max().unwrap_or(0).max("STATE".len());
+    // Most states have none, so they are shown where they are asked for.
+    let fields = args.state.as_deref().and_then(StateId::<W>::named).is_some_and(|state| state.spec().fields);
     let mut first = true;
     while let Some(job) = jobs.next() {
         let job = job?;
@@ -42,24 +44,30 @@ pub(super) fn jobs<W: Workflow>(
         }
         if first {
             let (job, state) = ("JOB", "STATE");
-            let (since, context) = ("SINCE OR DUE", "CONTEXT");
+            let data = if fields { column("DATA") } else { String::new() };
+            let (since, context) = ("SINCE OR DUE", column("CONTEXT"));
             writeln!(
                 out,
-                "{job:>digits$}  {state:states$}  STATUS     TRY  {since:24}  {context:width$}  ERROR",
-                width = CONTEXT + 2
+                "{job:>digits$}  {state:states$}  STATUS     TRY  {since:24}  {data}{context}ERROR"
             )?;
             first = false;
         }
         let Row { id, status, attempt, at } = row(&job);
         let (state, error) = (job.state_name(), one_line(&error, LONGEST));
-        let context = one_line(&job.context_json()?, CONTEXT);
-        let width = CONTEXT + 2;
+        let context = column(&job.context_json()?);
+        let data =
+            if fields { column(job.state_json()?.as_deref().unwrap_or_default()) } else { String::new() };
         let line = format!(
-            "{id:>digits$}  {state:states$}  {status:9}  {attempt:>3}  {at:24}  {context:width$}  {error}"
+            "{id:>digits$}  {state:states$}  {status:9}  {attempt:>3}  {at:24}  {data}{context}{error}"
         );
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// JSON, as wide as all of its column, and a gap behind it.
+fn column(text: &str) -> String {
+    format!("{:1$}", one_line(text, CONTEXT), CONTEXT + 4)
 }
 
 struct Row {
