@@ -682,6 +682,12 @@ fn the_command_line_holds_keys_on_the_file() {
     ] {
         assert_eq!(main(wrong).0, code(2), "{wrong:?}");
     }
+    let said = "`Host`, each key: concurrency 1, from when the run is driven\n";
+    assert_eq!(main(&["tune", "Host", "--concurrency", "1"]).2, said);
+    main(&["tune", "Everything", "--concurrency", "4"]);
+    let status = main(&["status"]).1;
+    assert!(status.contains("tuned: Everything: concurrency 4\n"), "{status}");
+    assert!(status.contains("tuned: Host, each key: concurrency 1\n"), "{status}");
     let released = "`Host[example.org]` goes on when the run is driven\n";
     assert_eq!(main(&with("release")), (code(0), String::new(), released.into()));
     assert_eq!(main(&["-q"]).0, code(0));

@@ -311,6 +311,10 @@ async fn jobs_are_cancelled_in_the_lines_of_their_keys() {
     let handle = processor.handle();
     let cancels = async {
         sleep(SECOND).await;
+        let overview = handle.overview().unwrap();
+        let host = overview.limiters.iter().find(|limiter| limiter.name == "Host").unwrap();
+        let known = (host.executing, host.concurrency, host.concurrency_per_key);
+        assert_eq!(known, (4, None, Some(2)), "two of a key, of two keys");
         // One from the middle of the line, its head, and one that runs.
         for job in [12, 10, 8] {
             assert_eq!(handle.cancel().job(JobId(job)).apply().await.unwrap(), 1);

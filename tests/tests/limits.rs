@@ -264,7 +264,10 @@ async fn who_waits_can_say_for_what() {
         assert_eq!(overview.state("Store").unwrap().waits, wait("Pool", None));
         assert_eq!(overview.state("Ping").unwrap().waits, None);
         let [.., pool, tokens] = &overview.limiters[..] else { panic!("{:?}", overview.limiters) };
-        assert_eq!((pool.name, pool.executing, pool.concurrency), ("Pool", 3, Some(3)));
+        assert_eq!(
+            (pool.name, pool.executing, pool.concurrency, pool.concurrency_per_key),
+            ("Pool", 3, Some(3), None)
+        );
         assert_eq!(tokens.interval, Some(100 * MS));
         assert_eq!((tokens.name, tokens.next), ("Tokens", None), "one token is left; five are asked for");
         assert_eq!(tokens.states, ["Ask", "Ping"]);

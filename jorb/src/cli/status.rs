@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, io::Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{args::StatusArgs, json::as_text};
+use super::{args::StatusArgs, json::as_text, tune::each_key};
 use crate::{BoxError, HeldKey, Run, StateSummary, Timestamp, Tuning, Workflow};
 
 pub(super) fn status<W: Workflow>(
@@ -41,7 +41,7 @@ pub(super) fn status<W: Workflow>(
         writeln!(out, "held: {limiter}[{key}], since {since}")?;
     }
     for (name, tuning) in run.tuned() {
-        writeln!(out, "tuned: {name}: {tuning}")?;
+        writeln!(out, "tuned: {name}{}: {tuning}", each_key::<W>(name))?;
     }
     writeln!(out, "{}", verdict(run, &states))?;
     Ok(())

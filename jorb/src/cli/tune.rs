@@ -2,7 +2,7 @@
 use std::io::Write;
 
 use super::args::TuneArgs;
-use crate::{BoxError, Run, Tuning, Workflow};
+use crate::{BoxError, Run, StateId, Tuning, Workflow};
 
 pub(super) fn tune<W: Workflow>(
     mut run: Run<W>,
@@ -18,6 +18,15 @@ pub(super) fn tune<W: Workflow>(
         );
     }
     let now = run.tune(name, tuning)?;
-    writeln!(err, "`{name}`: {now}, from when the run is driven")?;
+    let each = each_key::<W>(name);
+    writeln!(err, "`{name}`{each}: {now}, from when the run is driven")?;
     Ok(run.close()?)
+}
+
+/// What is said behind the name of what is tuned, if it is a limiter with keys: each of them has all of that.
+pub(super) fn each_key<W: Workflow>(name: &str) -> &'static str {
+    let state = StateId::<W>::named(name).is_some();
+    let mut limiters = W::STATES.iter().flat_map(|state| state.limits);
+    let limiter = limiters.find(|limiter| limiter.name == name || limiter.path == name);
+    if !state && limiter.is_some_and(|limiter| limiter.keyed) { ", each key" } else { "" }
 }

@@ -377,13 +377,16 @@ impl Permits {
             let gates = || self.gates.all().filter(move |spot| spot.limiter == n);
             let bucket = gates().find_map(|spot| spot.gate.bucket());
             let next = gates().map(|spot| spot.gate.bucket().and_then(|bucket| bucket.holds(now, 1).err()));
+            let concurrency = limiter.tuning.concurrency.or(limiter.spec.concurrency).map(|size| size as u64);
+            let keyed = limiter.spec.keyed;
             LimiterOverview {
                 name: limiter.spec.name,
                 states: limiter.users.iter().map(|user| StateId::<W>::at(*user).name()).collect(),
-                keys: limiter.spec.keyed.then(|| gates().count() as u64),
+                keys: keyed.then(|| gates().count() as u64),
                 held: self.held_of::<W>(&limiter.name),
                 executing: gates().map(|spot| spot.gate.in_use() as u64).sum(),
-                concurrency: limiter.tuning.concurrency.or(limiter.spec.concurrency).map(|size| size as u64),
+                concurrency: concurrency.filter(|_| !keyed),
+                concurrency_per_key: concurrency.filter(|_| keyed),
                 interval: bucket.map(Bucket::interval),
                 next: next.min().flatten().map(at),
             }

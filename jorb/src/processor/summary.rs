@@ -126,17 +126,19 @@ pub struct LimiterOverview {
     pub name: &'static str,
     /// The states that take of it.
     pub states: Vec<&'static str>,
-    /// How many keys memory knows of a limiter that is keyed; the rest is of all of them together.
+    /// How many keys memory knows of a limiter that is keyed.
     pub keys: Option<u64>,
     /// The keys that an operator has stopped.
     pub held: Vec<HeldKey>,
-    /// Steps that hold it.
+    /// Steps that hold it, with any key.
     pub executing: u64,
-    /// How many may; of one key, if it is keyed.
+    /// How many may, if it is not keyed.
     pub concurrency: Option<u64>,
-    /// The time between two starts, as its rate is now; an adaptive one changes.
+    /// How many of one key may, if it is keyed.
+    pub concurrency_per_key: Option<u64>,
+    /// The time between two starts, as its rate is now, of one key, if it is keyed; an adaptive one changes.
     pub interval: Option<Duration>,
-    /// When a step of cost 1 gets a permit, as far as its rate goes; nothing if that is now.
+    /// When a step of cost 1 gets a permit, of whichever key that is first, as far as its rate goes; nothing if that is now.
     pub next: Option<Timestamp>,
 }
 
