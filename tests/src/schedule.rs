@@ -337,7 +337,7 @@ impl Schedule {
             }
             trace.add(format!("the operator cancels {which:?}"));
             let cancel = match which {
-                Cancels::Job(job) => handle.cancel().job(job),
+                Cancels::Job(job) => handle.cancel().job(job).expect("it is a number"),
                 Cancels::State(state) => handle.cancel().state(state).expect("there is such a state"),
             };
             let there = audit.lock().meant(which);

@@ -339,7 +339,7 @@ async fn who_is_cancelled_meanwhile_stays_so_and_the_others_go_on() {
         let cancel = async {
             sleep(100 * MS).await;
             for id in &cancelled {
-                assert_eq!(handle.cancel().job(JobId(*id)).apply().await.unwrap(), 1, "{id}");
+                assert_eq!(handle.cancel().job(id).unwrap().apply().await.unwrap(), 1, "{id}");
             }
         };
         let (summary, ()) = tokio::join!(processor.exec(&mut run), cancel);

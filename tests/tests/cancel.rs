@@ -150,8 +150,8 @@ async fn a_step_in_flight_is_stopped_where_it_awaits_and_leaves_nothing() {
         let (summary, ()) = bench
             .drive(bench.processor(), async |handle| {
                 sleep(Duration::from_secs(1)).await;
-                assert_eq!(handle.cancel().job(JobId(1)).apply().await.unwrap(), 1);
-                assert_eq!(handle.cancel().job(JobId(1)).apply().await.unwrap(), 0, "it was before");
+                assert_eq!(handle.cancel().job(1).unwrap().apply().await.unwrap(), 1);
+                assert_eq!(handle.cancel().job(1).unwrap().apply().await.unwrap(), 0, "it was before");
                 sleep(Duration::from_secs(1)).await;
                 let inside = lab.book().inside["Long"];
                 assert_eq!(inside, 2, "its slot has another one");
@@ -273,10 +273,17 @@ async fn a_filter_cancels_what_it_says_and_leaves_the_rest() {
                 assert_eq!(cancel().state("Long").unwrap().status(Shown::Delayed).apply().await.unwrap(), 2);
                 assert_eq!(cancel().status(Shown::Parked).apply().await.unwrap(), 1);
                 assert!(cancel().state("Lung").is_err());
-                assert_eq!(cancel().job(JobId(77)).apply().await.unwrap(), 0);
+                assert_eq!(cancel().job("3->0").unwrap().apply().await.unwrap(), 1, "the child");
+                for none in ["77", "0/7", "0->0->0"] {
+                    let error = cancel().job(none).unwrap().apply().await.unwrap_err();
+                    assert!(matches!(error, Error::NoSuchJob(_)), "{error}");
+                }
+                assert!(
+                    matches!(cancel().job("first").err(), Some(Error::NoSuchJob(name)) if name == "first")
+                );
             })
             .await;
-        assert_eq!((summary.ended(), summary.cancelled(), summary.parked()), (2, 5, 0), "{kind:?}");
+        assert_eq!((summary.ended(), summary.cancelled(), summary.parked()), (1, 6, 0), "{kind:?}");
         assert_eq!(bench.run.job(1).unwrap().story.errors.len(), 1, "errors stay");
         assert_eq!(bench.run.job(3).unwrap().story.lines.len(), 1, "history stays");
     }
@@ -310,7 +317,7 @@ async fn the_result_of_a_plain_function_is_ignored() {
                 while begun() == 0 {
                     tokio::task::yield_now().await;
                 }
-                assert_eq!(handle.cancel().job(JobId(0)).apply().await.unwrap(), 1);
+                assert_eq!(handle.cancel().job(0).unwrap().apply().await.unwrap(), 1);
                 let overview = handle.overview().unwrap();
                 assert_eq!((overview.states[2].executing, overview.states[2].cancelled), (1, 1));
                 assert_eq!(begun(), 1, "the other one has no slot");
@@ -352,7 +359,7 @@ async fn what_is_asked_for_before_a_run_is_driven_is_done_then() {
     let mut bench = Bench::new(MemoryStore::new()).with(longs(5));
     let mut processor = bench.processor();
     let handle = processor.handle();
-    let asked = tokio::spawn(async move { handle.cancel().job(JobId(3)).apply().await });
+    let asked = tokio::spawn(async move { handle.cancel().job(3).unwrap().apply().await });
     sleep(Duration::from_secs(1)).await;
     assert!(!asked.is_finished());
     let summary = processor.exec(&mut bench.run).await.unwrap();
@@ -418,7 +425,7 @@ async fn listeners_are_told() {
     let mut bench = Bench::new(MemoryStore::new()).with(longs(3));
     let told = Arc::default();
     let processor = bench.processor().listener(Told(Arc::clone(&told)));
-    let ask = async |handle: jorb::Handle<Work>| handle.cancel().job(JobId(2)).apply().await.unwrap();
+    let ask = async |handle: jorb::Handle<Work>| handle.cancel().job(2).unwrap().apply().await.unwrap();
     assert_eq!(bench.drive(processor, ask).await.1, 1);
     assert_eq!(*told.lock().unwrap(), [(2, "Long")]);
 }

@@ -1,7 +1,7 @@
 //! Joins of jobs that are cancelled, and of jobs whose children are; by whom and when ever, on every store.
 use std::{path::Path, sync::Arc, time::Duration};
 
-use jorb::{Clock, Exit, Handle, JobId, Processor, Run, Shown, Summary, prelude::*, store::BoxStore};
+use jorb::{Clock, Exit, Handle, Processor, Run, Shown, Summary, prelude::*, store::BoxStore};
 use jorb_tests::stores::Kind;
 use tokio::{sync::Notify, time::sleep};
 
@@ -159,11 +159,11 @@ async fn a_child_that_is_cancelled_live_is_done() {
         let summary = bench
             .drive(async |handle, app| {
                 // One where it is parked, and the last one that it waits for in mid-step.
-                assert_eq!(handle.cancel().job(JobId(3)).apply().await.unwrap(), 1);
+                assert_eq!(handle.cancel().job(3).unwrap().apply().await.unwrap(), 1);
                 app.go.notify_one();
                 sleep(Duration::from_secs(1)).await;
                 assert_eq!(handle.overview().unwrap().sum(|state| state.joining), 1, "{kind:?}");
-                assert_eq!(handle.cancel().job(JobId(2)).apply().await.unwrap(), 1);
+                assert_eq!(handle.cancel().job(2).unwrap().apply().await.unwrap(), 1);
             })
             .await;
         assert_eq!(
@@ -213,8 +213,8 @@ async fn a_join_that_is_cancelled_never_fires_until_it_is_redriven() {
             let mut bench = Bench::new(kind.at(&at), jobs.map(|job| Kick::new(work::Split, job)));
             let summary = bench
                 .drive(async |handle, app| {
-                    assert_eq!(handle.cancel().job(JobId(0)).apply().await.unwrap(), 1);
-                    assert_eq!(handle.cancel().job(JobId(4)).apply().await.unwrap(), 1);
+                    assert_eq!(handle.cancel().job(0).unwrap().apply().await.unwrap(), 1);
+                    assert_eq!(handle.cancel().job(4).unwrap().apply().await.unwrap(), 1);
                     app.go.notify_waiters();
                 })
                 .await;

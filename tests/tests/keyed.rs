@@ -9,7 +9,7 @@ use std::{
 };
 
 use jorb::{
-    Clock, Ending, Handle, JobId, Keyed, MemoryStore, Processor, Rate, Run, SqliteStore, Timestamp, Tuning,
+    Clock, Ending, Handle, Keyed, MemoryStore, Processor, Rate, Run, SqliteStore, Timestamp, Tuning,
     prelude::*,
 };
 use jorb_tests::{
@@ -317,7 +317,7 @@ async fn jobs_are_cancelled_in_the_lines_of_their_keys() {
         assert_eq!(known, (4, None, Some(2)), "two of a key, of two keys");
         // One from the middle of the line, its head, and one that runs.
         for job in [12, 10, 8] {
-            assert_eq!(handle.cancel().job(JobId(job)).apply().await.unwrap(), 1);
+            assert_eq!(handle.cancel().job(job).unwrap().apply().await.unwrap(), 1);
         }
         sleep(34 * SECOND).await;
         assert_eq!(keys(&handle), 1, "nothing of the other one is left");

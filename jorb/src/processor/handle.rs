@@ -1,15 +1,18 @@
 //! Controls a processor from elsewhere.
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
 use super::core::Request;
 use super::slot::Shared;
 use crate::{
-    Active, Error, JobId, Limiter, Overview, Shown, State, StateId, Tuning, Workflow,
+    Active, Error, Limiter, Overview, Shown, State, StateId, Tuning, Workflow,
     nearest::no_such_state,
-    run::Filter,
+    run::{Filter, Path},
     store::LimiterName,
     tuning::{key_of, target},
 };
@@ -336,10 +339,10 @@ impl<W: Workflow> CancelDriven<W> {
         self
     }
 
-    /// Only this job.
-    pub fn job(mut self, job: JobId) -> Self {
-        self.filter.job = Some(job);
-        self
+    /// Only this job, by its number or its path. An error is that this is neither; that there is none is an error of
+    /// [`apply`](CancelDriven::apply).
+    pub fn job(self, name: impl fmt::Display) -> Result<Self, Error> {
+        Ok(CancelDriven { filter: Filter { job: Some(Path::read(name)?), ..self.filter }, ..self })
     }
 
     /// Cancels those that are so when this is first polled. Gives how many there were, once that is durable.
@@ -349,7 +352,7 @@ impl<W: Workflow> CancelDriven<W> {
     /// run next. None of these jobs starts a step once this has returned. Children that a job of another kind kicks
     /// meanwhile are new ones. While nobody drives the run, this waits until somebody does.
     ///
-    /// An error is that the processor ended before that was durable.
+    /// An error is that the processor ended before that was durable, or that there is no such job.
     pub async fn apply(self) -> Result<u64, Error> {
         let (to, answer) = oneshot::channel();
         {
@@ -361,7 +364,7 @@ impl<W: Workflow> CancelDriven<W> {
             };
             driven.cancels.extend(later);
         }
-        answer.await.map_err(|_| Error::NotCancelled)
+        answer.await.unwrap_or(Err(Error::NotCancelled))
     }
 }
 

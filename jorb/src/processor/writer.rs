@@ -116,6 +116,10 @@ async fn cancel<W: Workflow>(
         .await;
         (store, walk) = (back, again);
         match page {
+            Err(Error::NoSuchJob(name)) => {
+                request.answer.no_such_job(name);
+                return store;
+            }
             Err(e) => core.fail(e),
             Ok(page) => {
                 if let Some(work) = core.cancel_page(&request, page) {

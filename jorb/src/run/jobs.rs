@@ -3,7 +3,10 @@ use std::{fmt, marker::PhantomData};
 
 use serde::de::DeserializeOwned;
 
-use super::walk::{Filter, Walk};
+use super::{
+    path::Path,
+    walk::{Filter, Walk},
+};
 use crate::{
     Error, Job, JobId, JobIn, Run, Shown, State, StateId, Workflow,
     store::{BoxStore, Failure},
@@ -104,7 +107,9 @@ impl<W: Workflow, S> Jobs<'_, W, S> {
 
     /// Only this one, by its number or its path.
     pub(super) fn only(mut self, name: impl fmt::Display) -> Result<Self, Error> {
-        self.filter.job = Some(self.run.find(name)?);
+        let path = Path::read(name)?;
+        path.find(&mut **self.run.opened()?.0)?; // who asks hears at once that there is none
+        self.filter.job = Some(path);
         Ok(self)
     }
 

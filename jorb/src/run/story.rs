@@ -3,11 +3,14 @@ use std::{fmt, ops::Deref};
 
 use serde::Serialize;
 
-use super::Run;
+use super::{
+    Run,
+    path::{self, Path},
+};
 use crate::{
     Error, Job, JobId, Shown, Workflow,
     reduce::passed,
-    store::{BoxStore, Failure, OnceKey, StateName, Story},
+    store::{Failure, OnceKey, StateName, Story},
 };
 
 /// All of one job: [`Run::job`].
@@ -92,7 +95,7 @@ impl<W: Workflow> Run<W> {
         let record = store.job(id)?.ok_or_else(|| Error::NoSuchJob(id.to_string()))?;
         let shown = Shown::of(&record, &header.held, header.now());
         Ok(JobStory {
-            path: path(store, id)?,
+            path: path::of(id, &mut **store)?,
             story: store.story(id)?,
             once: store.once(id)?,
             job: Job::new((record, shown)),
@@ -101,43 +104,12 @@ impl<W: Workflow> Run<W> {
 
     /// The number of a job that is named by its number or its path, `0->3->1`; or `0/3/1`, which needs no quotes in a shell.
     pub fn find(&mut self, name: impl fmt::Display) -> Result<JobId, Error> {
-        let name = name.to_string();
-        let (store, _) = self.opened()?;
-        find(store, &name)?.ok_or(Error::NoSuchJob(name))
+        let path = Path::read(name)?;
+        path.find(&mut **self.opened()?.0)
     }
 
     /// The path of a job: the number of the job at the root, then of each kick.
     pub fn path(&mut self, id: JobId) -> Result<String, Error> {
-        path(self.opened()?.0, id)
+        path::of(id, &mut **self.opened()?.0)
     }
-}
-
-fn find<W: Workflow>(store: &mut BoxStore<W>, name: &str) -> Result<Option<JobId>, Error> {
-    let mut numbers =
-        name.split("->").flat_map(|part| part.split('/')).map(|number| number.trim().parse::<u64>().ok());
-    let Some(root) = numbers.next().flatten() else { return Ok(None) };
-    let Some(root) = store.job(JobId(root))? else { return Ok(None) };
-    let mut id = root.job.id;
-    for n in numbers {
-        let Some(n) = n else { return Ok(None) };
-        let Some(child) = store.child(id, n)? else { return Ok(None) };
-        id = child;
-    }
-    Ok(Some(id))
-}
-
-fn path<W: Workflow>(store: &mut BoxStore<W>, id: JobId) -> Result<String, Error> {
-    let (mut at, mut kicks) = (id, Vec::new());
-    loop {
-        let record = store.job(at)?.ok_or_else(|| Error::NoSuchJob(at.to_string()))?;
-        let Some((parent, n)) = record.job.parent else { break };
-        kicks.push(n);
-        at = parent;
-    }
-    let mut path = at.to_string();
-    for n in kicks.iter().rev() {
-        path.push_str("->");
-        path.push_str(&n.to_string());
-    }
-    Ok(path)
 }

@@ -1,6 +1,7 @@
 //! Which jobs are asked for, and how they are found without looking at all of them.
 use std::collections::VecDeque;
 
+use super::Path;
 use crate::{
     Error, JobId, Shown, StateId, Status, Timestamp, Workflow,
     nearest::no_such_state,
@@ -18,7 +19,7 @@ pub(crate) struct Filter<W: Workflow> {
     pub(crate) to_do: bool,
     /// What the newest error contains.
     pub(crate) error: Option<String>,
-    pub(crate) job: Option<JobId>,
+    pub(crate) job: Option<Path>,
     pub(crate) limit: u64,
 }
 
@@ -51,7 +52,7 @@ impl<W: Workflow> Filter<W> {
 
 impl<W: Workflow> Clone for Filter<W> {
     fn clone(&self) -> Self {
-        Filter { error: self.error.clone(), ..*self }
+        Filter { error: self.error.clone(), job: self.job.clone(), ..*self }
     }
 }
 
@@ -77,7 +78,7 @@ enum Source<W: Workflow> {
     All {
         from: JobId,
     },
-    One(JobId),
+    One(Path),
     Nowhere,
 }
 
@@ -135,8 +136,8 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
 
 impl<W: Workflow> Walk<W> {
     pub(crate) fn new(filter: Filter<W>, header: &Header<W>) -> Self {
-        let source = match filter.job {
-            Some(job) => Source::One(job),
+        let source = match &filter.job {
+            Some(job) => Source::One(job.clone()),
             None => source(&filter, header),
         };
         let source = if filter.limit == 0 { Source::Nowhere } else { source };
@@ -220,8 +221,8 @@ impl<W: Workflow> Walk<W> {
     fn read(&mut self, store: &mut dyn Store<W>) -> Result<Vec<Record<W>>, Error> {
         match &mut self.source {
             Source::Nowhere => Ok(Vec::new()),
-            Source::One(id) => {
-                let id = *id;
+            Source::One(path) => {
+                let id = path.find(store)?;
                 self.source = Source::Nowhere;
                 Ok(store.job(id)?.into_iter().collect())
             }

@@ -2,7 +2,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
@@ -19,7 +19,7 @@ use super::{
     finish::size,
 };
 use crate::{
-    JobId, Policy, Shown, StateId, Timestamp, Workflow,
+    Error, JobId, Policy, Shown, StateId, Timestamp, Workflow,
     run::{Filter, Walk},
     store::{Batch, Change, Record},
 };
@@ -32,31 +32,45 @@ pub(in crate::processor) struct Request<W: Workflow> {
     behind: usize,
 }
 
-/// What is told to whoever asked, once the last one that has it lets it go: how many jobs were cancelled, or, if that is not
-/// known to be durable, nothing.
+/// What is told to whoever asked, once the last one that has it lets it go: how many jobs were cancelled, or that there is no such
+/// job, or, if nothing is known to be durable, nothing.
 pub(in crate::processor) struct Answer {
     jobs: AtomicU64,
     durable: AtomicBool,
-    to: Option<oneshot::Sender<u64>>,
+    missing: OnceLock<String>,
+    to: Option<oneshot::Sender<Result<u64, Error>>>,
 }
 
 impl Answer {
     pub(in crate::processor) fn is_durable(&self) {
         self.durable.store(true, Release);
     }
+
+    pub(in crate::processor) fn no_such_job(&self, name: String) {
+        let _ = self.missing.set(name); // it is told once
+    }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(to) = self.to.take().filter(|_| self.durable.load(Acquire)) {
-            let _ = to.send(self.jobs.load(Relaxed)); // nobody may wait for it any more
+        let said = match self.missing.take() {
+            Some(name) => Some(Err(Error::NoSuchJob(name))),
+            None => self.durable.load(Acquire).then(|| Ok(self.jobs.load(Relaxed))),
+        };
+        if let Some((to, said)) = self.to.take().zip(said) {
+            let _ = to.send(said); // nobody may wait for it any more
         }
     }
 }
 
 impl<W: Workflow> Request<W> {
-    pub(in crate::processor) fn new(filter: Filter<W>, to: oneshot::Sender<u64>) -> Self {
-        let answer = Answer { jobs: AtomicU64::new(0), durable: AtomicBool::new(false), to: Some(to) };
+    pub(in crate::processor) fn new(filter: Filter<W>, to: oneshot::Sender<Result<u64, Error>>) -> Self {
+        let answer = Answer {
+            jobs: AtomicU64::new(0),
+            durable: AtomicBool::new(false),
+            missing: OnceLock::new(),
+            to: Some(to),
+        };
         Request { filter, answer: Arc::new(answer), behind: 0 }
     }
 
