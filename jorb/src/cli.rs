@@ -27,6 +27,7 @@ mod status;
 mod transfer;
 mod tune;
 
+pub use args::OF_RUN;
 pub use file::RunFile;
 
 use args::{Own, Verb};
@@ -34,7 +35,8 @@ use args::{Own, Verb};
 /// A workflow program: its command line, and what the commands need of it.
 ///
 /// `F` are the program's own flags. They come before the subcommand; those that are optional may come behind it too,
-/// unless a subcommand has one of the same name. The subcommands are:
+/// unless a subcommand has one of the same name. Those that only matter when the run is driven get the heading [`OF_RUN`]. The
+/// subcommands are:
 ///
 /// | command | what it does |
 /// | --- | --- |
@@ -208,6 +210,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
         let path = own.store.clone().unwrap_or_else(|| (self.store)(&flags));
         let file = RunFile::at(path);
         own.check(&mut clap, matches.subcommand_name())?;
+        args::check_own(&mut clap, F::augment_args(Command::new("")).get_arguments(), &matches)?;
         let custom = matches.subcommand().and_then(|(name, matches)| {
             let (_, run) = self.commands.iter().find(|(command, _)| command.get_name() == name)?;
             Some((run, matches))

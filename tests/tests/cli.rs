@@ -127,6 +127,27 @@ fn exit_codes_tell_how_a_run_ended() {
 }
 
 #[test]
+fn flags_of_run_are_in_its_help_and_no_other() {
+    let place = Place::new();
+    for help in [&["--help"][..], &["run", "--help"]] {
+        let help = place.out(0, help);
+        let (others, of_run) = help.split_once("Options of `run`:\n").expect("a heading of their own");
+        assert!(of_run.contains("--healed") && of_run.contains("--first <N>"), "{help}");
+        assert!(others.contains("--work") || of_run.contains("--work"), "{help}");
+    }
+    for verb in ["status", "jobs", "where"] {
+        let help = place.out(0, &[verb, "--help"]);
+        assert!(help.contains("--work <WORK>") && !help.contains("--healed"), "{help}");
+        for args in [["--bad", "5", verb], [verb, "--bad", "5"]] {
+            let why = format!("error: `--bad` is for `run`, not for `{verb}`\n");
+            assert!(place.err(2, &args).starts_with(&why), "{args:?}");
+        }
+    }
+    assert_eq!(place.err(3, &["run", "--bad", "5", "--quiet"]), "");
+    assert_eq!(place.status()["parked"], 5, "the flag came through");
+}
+
+#[test]
 fn nothing_is_printed_when_quiet_and_the_summary_when_not() {
     let place = Place::new();
     assert_eq!(place.err(3, &["-q"]), "");

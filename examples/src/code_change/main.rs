@@ -15,7 +15,10 @@ use std::{
     process::ExitCode,
 };
 
-use jorb::{cli::Program, prelude::*};
+use jorb::{
+    cli::{OF_RUN, Program},
+    prelude::*,
+};
 
 use crate::{
     app::App,
@@ -33,14 +36,14 @@ mod workflow;
 #[derive(clap::Args)]
 struct Flags {
     /// A folder of packages [default: the sources that cargo has unpacked on this machine]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", help_heading = OF_RUN)]
     packages: Option<PathBuf>,
     /// How many packages, the smallest first [default: 80]
     // It is not global, because `jobs --limit` is something else.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = OF_RUN)]
     limit: Option<usize>,
     /// Where the run, the checkouts and the outbox are
-    #[arg(long, value_name = "DIR", global = true, default_value = "code-change-work")]
+    #[arg(long, value_name = "DIR", default_value = "code-change-work")]
     work: PathBuf,
 }
 

@@ -17,7 +17,11 @@ use std::{
 };
 
 use clap::Command;
-use jorb::{BoxError, Rate, Weighted, cli::Program, prelude::*};
+use jorb::{
+    BoxError, Rate, Weighted,
+    cli::{OF_RUN, Program},
+    prelude::*,
+};
 
 use crate::{api::Api, stand_in::StandIn};
 
@@ -76,28 +80,28 @@ async fn ask(_: chat::Ask, cx: &mut Cx<Chat>) -> Outcome<chat::Ask> {
 #[derive(clap::Args)]
 struct Flags {
     /// A file with a prompt in each line [default: some that are made up]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = OF_RUN)]
     prompts: Option<PathBuf>,
     /// Make up so many prompts
-    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "prompts")]
+    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "prompts", help_heading = OF_RUN)]
     count: u32,
     /// Longest answer, in tokens
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 400, help_heading = OF_RUN)]
     max_tokens: u32,
     /// Where to ask, up to the version: `http://localhost:8080/v1` [default: a stand-in in this process]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = OF_RUN)]
     endpoint: Option<String>,
     /// The environment variable that holds the key for the endpoint
-    #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
+    #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY", help_heading = OF_RUN)]
     key_from: String,
     /// The model
-    #[arg(long, value_name = "NAME", default_value = "stand-in")]
+    #[arg(long, value_name = "NAME", default_value = "stand-in", help_heading = OF_RUN)]
     model: String,
     /// Where the run is
-    #[arg(long, value_name = "DIR", global = true, default_value = "llm-batch-work")]
+    #[arg(long, value_name = "DIR", default_value = "llm-batch-work")]
     work: PathBuf,
     /// Write what the stand-in counted
-    #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "FILE", conflicts_with = "endpoint", help_heading = OF_RUN)]
     json: Option<PathBuf>,
 }
 

@@ -2,9 +2,26 @@
 #![allow(clippy::doc_markdown)] // it is help for a terminal, not Markdown
 use std::path::PathBuf;
 
-use clap::{Arg, ArgGroup, Args, Command, Subcommand, error::ErrorKind};
+use clap::{Arg, ArgGroup, ArgMatches, Args, Command, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use crate::{Backoff, Rate, Shown};
+
+/// The heading, in a program's help, of flags that have an effect when the run is seeded and driven, and nowhere else: all that
+/// only [`app`](super::Program::app), [`seed`](super::Program::seed) and [`processor`](super::Program::processor) look at. A flag
+/// with this heading is not in the help of other subcommands than `run`, and is refused by them.
+///
+/// ```
+/// #[derive(clap::Args)]
+/// struct Flags {
+///     /// Where to work
+///     #[arg(long, default_value = ".")]
+///     work: std::path::PathBuf,
+///     /// How many pages
+///     #[arg(long, default_value_t = 100, help_heading = jorb::cli::OF_RUN)]
+///     pages: u32,
+/// }
+/// ```
+pub const OF_RUN: &str = "Options of `run`";
 
 // The flags of every workflow program, and what it is to do. (A doc comment would be the program's help.)
 #[derive(Debug, Args)]
@@ -21,7 +38,7 @@ pub(super) struct Own {
 
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(next_help_heading = "Options of `run`")]
+#[command(next_help_heading = OF_RUN)]
 pub(super) struct RunArgs {
     /// Stop when more than N jobs are parked
     #[arg(long, value_name = "N")]
@@ -194,7 +211,29 @@ impl Own {
     }
 }
 
-/// Makes flags global that can be: clap does not know that of required ones, nor of those that a subcommand has too.
+/// Refuses the program's own flags of `run` with another subcommand.
+pub(super) fn check_own<'a>(
+    clap: &mut Command,
+    flags: impl Iterator<Item = &'a Arg>,
+    matches: &ArgMatches,
+) -> Result<(), clap::Error> {
+    let Some(verb) = matches.subcommand_name().filter(|verb| *verb != "run") else { return Ok(()) };
+    let given = |flag: &&Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
+    match flags.filter(|flag| is_of_run(flag)).find(given) {
+        Some(flag) => {
+            let name = flag.get_long().map_or(flag.get_id().to_string(), |long| format!("--{long}"));
+            Err(clap.error(ErrorKind::ArgumentConflict, format!("`{name}` is for `run`, not for `{verb}`")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_of_run(flag: &Arg) -> bool {
+    flag.get_help_heading() == Some(OF_RUN)
+}
+
+/// Makes flags global that can be: clap does not know that of required ones, nor of those that a subcommand has too. Those of `run` are
+/// in no other help.
 pub(super) fn allow_behind_subcommands<'a>(
     command: Command,
     flags: impl Iterator<Item = &'a Arg>,
@@ -209,8 +248,16 @@ pub(super) fn allow_behind_subcommands<'a>(
         })
     };
     let can_be = |flag: &&Arg| !flag.is_positional() && !flag.is_required_set() && !clashes(flag);
-    let ids: Vec<_> = flags.filter(can_be).map(|flag| flag.get_id().clone()).collect();
-    ids.into_iter().fold(command, |command, id| command.mut_arg(id, |arg| arg.global(true)))
+    flags.filter(can_be).fold(command, |command, flag| {
+        let command = command.mut_arg(flag.get_id(), |arg| arg.global(true));
+        if is_of_run(flag) {
+            let hidden = flag.clone().global(true).hide(true);
+            let hide = |sub: Command| if sub.get_name() == "run" { sub } else { sub.arg(hidden.clone()) };
+            command.mut_subcommands(hide)
+        } else {
+            command
+        }
+    })
 }
 
 #[derive(Debug, Args)]

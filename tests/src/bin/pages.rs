@@ -9,19 +9,19 @@ struct Flags {
     #[arg(long, default_value = ".")]
     work: PathBuf,
     /// Pages that are refused.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, help_heading = jorb::cli::OF_RUN)]
     bad: usize,
     /// Nothing is refused any more.
-    #[arg(long)]
+    #[arg(long, help_heading = jorb::cli::OF_RUN)]
     healed: bool,
     /// Milliseconds for each page.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = jorb::cli::OF_RUN)]
     slow: u64,
     /// Good pages.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, help_heading = jorb::cli::OF_RUN)]
     good: usize,
     /// The app cannot be built.
-    #[arg(long)]
+    #[arg(long, help_heading = jorb::cli::OF_RUN)]
     broken: bool,
 }
 
