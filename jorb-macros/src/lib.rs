@@ -103,7 +103,7 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// runs meanwhile. However such a lone run ends, the job is a suspect no more; only when the process dies in it, that
 /// counts. At the third time the job is parked when the run is driven next, with an error that says so, or goes where
 /// `on_failure` leads; redriven, it has all three again. So it costs four deaths of the process, one among others and three alone,
-/// and is parked at the fifth start.
+/// and is parked at the fifth start. `status`, `report`, the progress and `Overview` say how many suspects there are.
 ///
 /// - Whatever ends the process during a lone run counts, `kill -9` by an operator too: so take 2 or more.
 /// - All jobs that were in flight in such states when the process was killed run alone once. Where steps take long and

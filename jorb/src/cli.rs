@@ -221,7 +221,7 @@ impl<W: Workflow, F: Args> Program<W, F> {
         let done = ExitCode::SUCCESS;
         match own.verb.unwrap_or(Verb::Run(own.run)) {
             Verb::Run(args) => return drive::run(&self, &flags, &args, &file, io),
-            Verb::Status(args) => status::status(&file.read()?, &args, io.out)?,
+            Verb::Status(args) => status::status(&mut file.read()?, &args, io.out)?,
             Verb::Jobs(args) => jobs::jobs(&mut file.read()?, &args, io.out)?,
             Verb::Report { json: true } => json::write(io.out, &file.read()?.report()?)?,
             Verb::Report { json: false } => write!(io.out, "{}", file.read()?.report()?)?,

@@ -33,6 +33,7 @@ pub use listener::{Event, Listener};
 pub use summary::{
     Ending, Exit, HeldKey, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,
 };
+pub(crate) use suspects::look as suspects;
 
 use self::{
     core::{Bounds, Core},

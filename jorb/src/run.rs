@@ -30,6 +30,8 @@ pub use job::{Job, JobIn};
 pub use jobs::{AnyState, Jobs, JobsIter};
 pub(crate) use path::Path;
 pub use redrive::Redrive;
+#[cfg(feature = "cli")]
+pub(crate) use report::suspected;
 pub use report::{Advice, Reason, Report, StateReport};
 pub use shown::{Shown, UnknownStatus};
 pub use story::{Cancelled, JobStory};
@@ -45,6 +47,7 @@ pub struct Run<W: Workflow> {
     header: Header<W>,
     /// A processor has closed the store: it is opened again when it is needed again.
     closed: bool,
+    access: Access,
     /// Those of plain functions, which nobody can drop: they may outlive the processor that waited for them.
     pub(crate) threads: TaskTracker,
 }
@@ -75,7 +78,7 @@ impl<W: Workflow> Run<W> {
             store.clear()?;
             header = Header::new(header.run, header.created);
         }
-        Ok(Run { store: Some(store), header, closed: false, threads: TaskTracker::new() })
+        Ok(Run { store: Some(store), header, closed: false, access, threads: TaskTracker::new() })
     }
 
     /// Fills a new run, all or nothing; does nothing when the run was seeded before. Says whether it did.

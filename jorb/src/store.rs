@@ -36,6 +36,7 @@ pub use batch::{Batch, Change, Committed, Lane, New, OnceKey, Record, Restored, 
 pub use header::{Counts, Fresh, Header, Learned, LimiterName, Numbers, Seeding};
 pub(crate) use header::{key_name, named_key};
 pub use json::JsonStore;
+pub(crate) use lock::is_taken;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;

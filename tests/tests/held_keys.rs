@@ -1,14 +1,15 @@
 //! Keys of limiters that an operator holds and releases.
 use std::{
     future::Future,
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use jorb::{
-    Clock, Ending, Error, Exit, HeldKey, Keyed, MemoryStore, Processor, Run, SqliteStore, Summary, Timestamp,
-    Wait,
+    Clock, Ending, Error, Exit, HeldKey, JobId, Keyed, MemoryStore, Processor, Run, SqliteStore, Summary,
+    Timestamp, Wait,
     cli::Program,
     prelude::*,
     store::{Batch, BoxStore, Committed},
@@ -546,7 +547,9 @@ async fn nobody_waits_for_a_suspect_that_is_held() {
         drop(run);
         sleep(MS).await; // its tasks let the store go
         std::fs::rename(folder.path().join("copy"), noted).unwrap();
+        suspects_are_shown(&folder.path().join("run.jorb"));
         let mut run = Run::open(store()).unwrap();
+        assert_eq!(run.suspects().unwrap(), [JobId(0), JobId(1)], "{ms} {key}");
         run.add(fetches("b", 3..4, 0).next().unwrap()).unwrap();
         log.clear();
         let mut next = processor(&log);
@@ -557,6 +560,9 @@ async fn nobody_waits_for_a_suspect_that_is_held() {
                 sleep(ms * MS).await;
                 let first = if late { vec![0] } else { vec![] };
                 assert_eq!((log.order("a"), log.order("b")), (first, vec![]));
+                assert_eq!(handle.overview().unwrap().suspects, 2, "they are, until they ran alone");
+                let elsewhere = Run::<Crawl>::read(store()).unwrap().suspects().unwrap();
+                assert_eq!(elsewhere, [], "what is noted now is what runs");
             }
             if key {
                 handle.hold_key::<Host>("a").unwrap();
@@ -569,10 +575,29 @@ async fn nobody_waits_for_a_suspect_that_is_held() {
         let others = if ms == 10 { vec![2, 3] } else { vec![3] };
         assert_eq!((summary.ending, log.order("b")), (Ending::Complete, others), "{ms} {key}");
         assert_eq!(log.order("a").len(), usize::from(late));
+        assert_eq!(run.suspects().unwrap().len(), 2 - log.order("a").len(), "the others are still");
         next.handle().release_key::<Host>("a").unwrap();
         next.handle().release::<crawl::Risky>();
         let summary = exec(&mut next, &mut run).await;
         assert_eq!((summary.exit(), log.order("a")), (Exit::Complete, vec![0, 1]), "{ms} {key}");
+        assert_eq!(run.suspects().unwrap(), []);
+    }
+}
+
+/// By those who only look.
+fn suspects_are_shown(store: &Path) {
+    let shown = |args: &[&str]| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let args = [&["crawl", "--store", store.to_str().unwrap()], args].concat();
+        let _ = Program::<Crawl>::new().main_with(args, &mut out, &mut err);
+        String::from_utf8(out).unwrap()
+    };
+    let says = "2 jobs ran when the process died: they run first, and alone\n";
+    assert!(shown(&["status"]).contains(&format!("suspects: {says}")), "{}", shown(&["status"]));
+    assert!(shown(&["report"]).contains(&format!("\n{says}")), "{}", shown(&["report"]));
+    for verb in ["status", "report"] {
+        let json: serde_json::Value = serde_json::from_str(&shown(&[verb, "--json"])).unwrap();
+        assert_eq!(json["suspects"], 2, "{json}");
     }
 }
 

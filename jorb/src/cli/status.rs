@@ -4,16 +4,17 @@ use std::{collections::BTreeMap, io::Write};
 use serde::{Serialize, Serializer};
 
 use super::{args::StatusArgs, json::as_text, tune::each_key};
-use crate::{BoxError, HeldKey, Run, StateSummary, Timestamp, Tuning, Workflow};
+use crate::{BoxError, HeldKey, Run, StateSummary, Timestamp, Tuning, Workflow, run::suspected};
 
 pub(super) fn status<W: Workflow>(
-    run: &Run<W>,
+    run: &mut Run<W>,
     args: &StatusArgs,
     out: &mut dyn Write,
 ) -> Result<(), BoxError> {
     let states = run.states();
+    let suspects = run.suspects()?.len() as u64;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&as_json(run, &states))?)?;
+        writeln!(out, "{}", serde_json::to_string(&as_json(run, &states, suspects))?)?;
         return Ok(());
     }
     let width = states.iter().map(|s| s.name.len()).max().unwrap_or(0);
@@ -40,6 +41,9 @@ pub(super) fn status<W: Workflow>(
     for HeldKey { limiter, key, since } in run.held_keys() {
         writeln!(out, "held: {limiter}[{key}], since {since}")?;
     }
+    if suspects > 0 {
+        writeln!(out, "suspects: {}", suspected(suspects))?;
+    }
     for (name, tuning) in run.tuned() {
         writeln!(out, "tuned: {name}{}: {tuning}", each_key::<W>(name))?;
     }
@@ -57,7 +61,7 @@ fn verdict<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> &'static str {
     }
 }
 
-fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize {
+fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary], suspects: u64) -> impl Serialize {
     #[derive(Serialize)]
     struct Standing<'a> {
         states: InOrder<u64>,
@@ -70,6 +74,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         joining: u64,
         ended: u64,
         cancelled: u64,
+        suspects: u64,
         held: Vec<&'static str>,
         held_keys: Vec<Held>,
         tuned: BTreeMap<String, Tuning>,
@@ -95,6 +100,7 @@ fn as_json<W: Workflow>(run: &Run<W>, states: &[StateSummary]) -> impl Serialize
         joining: sum(|s| s.joining),
         ended: sum(|s| s.ended),
         cancelled: sum(|s| s.cancelled),
+        suspects,
         held: run.held(),
         held_keys: run.held_keys().into_iter().map(held).collect(),
         tuned: run.tuned().into_iter().map(|(name, tuning)| (name.to_owned(), tuning)).collect(),

@@ -27,6 +27,8 @@ pub struct Overview {
     pub tuned: Vec<Tuned>,
     /// How often a service pushed back, since this process drives the run.
     pub throttles: u64,
+    /// Jobs that ran when the process died and did not run alone since: until then nothing else starts.
+    pub suspects: u64,
     /// Why no step starts any more, from when none does.
     pub ending: Option<Ending>,
     /// Steps that ended and are not durable yet.

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::line::Waiting;
 use crate::{
-    Error, StateId, Status, Workflow,
+    Error, JobId, StateId, Status, Workflow,
     store::{
-        Store,
+        Record, Store,
         steps::{Note, Steps},
     },
 };
@@ -55,12 +55,8 @@ pub(super) fn open<W: Workflow>(
     let (steps, notes) = Steps::open(path.clone(), run).map_err(disk)?;
     let mut suspects: Vec<Suspect<W>> = Vec::new();
     for (cell, note) in notes {
-        // One that has moved on since, or was redriven, stands at another commit.
-        let stands =
-            |record: &crate::store::Record<W>| record.seq == note.seq && record.job.status == Status::Ready;
-        let job = store.job(note.job)?.filter(stands).map(|record| record.job.state);
         let known = suspects.iter().any(|suspect| suspect.note.job == note.job);
-        match job.and_then(|state| Some((state, crashes(state)?))) {
+        match suspected(store, note)? {
             Some((state, most)) if !known => suspects.push(Suspect { state, note, cell, most }),
             _ => {
                 steps.write(cell, None).map_err(disk)?;
@@ -72,6 +68,29 @@ pub(super) fn open<W: Workflow>(
         warn!(jobs = suspects.len(), "the process died while these ran: each is tried alone");
     }
     Ok(Some((Arc::new(steps), suspects)))
+}
+
+/// Those of a run that nobody drives, for who only looks at it.
+pub(crate) fn look<W: Workflow>(store: &mut dyn Store<W>, run: Uuid) -> Result<Vec<JobId>, Error> {
+    let Some(path) = store.beside(".steps") else { return Ok(Vec::new()) };
+    let notes = Steps::look(&path, run).map_err(Error::disk(&path, "read there which jobs ran"))?;
+    let mut suspects = Vec::new();
+    for note in notes {
+        if suspected(store, note)?.is_some() {
+            suspects.push(note.job);
+        }
+    }
+    suspects.sort_unstable();
+    suspects.dedup();
+    Ok(suspects)
+}
+
+/// The state of a job that is noted, and how many deaths are enough there, if it is a suspect.
+fn suspected<W: Workflow>(store: &mut dyn Store<W>, note: Note) -> Result<Option<(StateId<W>, u32)>, Error> {
+    // One that has moved on since, or was redriven, stands at another commit.
+    let stands = |record: &Record<W>| record.seq == note.seq && record.job.status == Status::Ready;
+    let state = store.job(note.job)?.filter(stands).map(|record| record.job.state);
+    Ok(state.and_then(|state| Some((state, crashes(state)?))))
 }
 
 fn crashes<W: Workflow>(state: StateId<W>) -> Option<u32> {

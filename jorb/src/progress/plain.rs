@@ -25,6 +25,7 @@ pub(super) fn line(overview: &Overview, meter: &Meter, elapsed: Duration) -> Str
         (overview.sum(|s| if s.held { s.waiting } else { 0 }), "held"),
         (overview.sum(|s| s.delayed), "delayed"),
         (overview.sum(|s| s.joining), "joining"),
+        (overview.suspects, "to run alone"),
         (overview.sum(|s| s.parked), "parked"),
         (overview.sum(|s| s.cancelled), "cancelled"),
         (overview.sum(|s| s.errors), "errors"),
@@ -56,7 +57,11 @@ mod tests {
         let mut run = overview(3);
         (run.states[0].waiting, run.states[0].held, run.states[2].completed) = (2, true, 1_000);
         (run.states[1].parked, run.states[1].cancelled) = (1, 4);
+        run.suspects = 2;
         let line = line(&run, &Meter::new(), Duration::from_secs(61));
-        assert_eq!(line, "1,000 of 1,007 jobs ended, 2 held, 1 parked, 4 cancelled, 1:01 elapsed");
+        assert_eq!(
+            line,
+            "1,000 of 1,007 jobs ended, 2 held, 2 to run alone, 1 parked, 4 cancelled, 1:01 elapsed"
+        );
     }
 }

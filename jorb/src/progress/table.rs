@@ -151,6 +151,9 @@ impl Layout {
             // As the processor does on Ctrl-C.
             parts.push((format!("stopping, {n} running (Ctrl-C again drops them)"), Some(YELLOW)));
         }
+        if overview.suspects > 0 {
+            parts.push((format!("{} to run alone", short::number(overview.suspects)), Some(YELLOW)));
+        }
         if let Some(percent) = (ended * 100).checked_div(all) {
             parts.push((format!("{percent} %"), None));
         }

@@ -1,5 +1,9 @@
 //! How many jobs a run has, and where.
-use crate::{HeldKey, JobId, Run, StateId, StateSummary, Status, Workflow};
+use crate::{
+    Error, HeldKey, JobId, Run, StateId, StateSummary, Status, Workflow,
+    processor::suspects,
+    store::{Access, is_taken},
+};
 
 impl<W: Workflow> Run<W> {
     /// Jobs by state and status, in declaration order; of a run that another process drives, as of when it was
@@ -36,6 +40,15 @@ impl<W: Workflow> Run<W> {
     pub fn held_keys(&self) -> Vec<HeldKey> {
         let held = self.header.held_keys.iter();
         held.filter_map(|(name, since)| HeldKey::of::<W>(name, *since)).collect()
+    }
+
+    /// Jobs that ran when the process died, in states with `crashes`: when the run is driven next, they run first, and alone. None
+    /// while another process drives the run: [`Overview::suspects`](crate::Overview::suspects) counts those that are left there.
+    pub fn suspects(&mut self) -> Result<Vec<JobId>, Error> {
+        let (access, run) = (self.access, self.header.run);
+        let (store, _) = self.opened()?;
+        let is_driven = || store.beside(".lock").is_some_and(|lock| is_taken(&lock));
+        if access == Access::Read && is_driven() { Ok(Vec::new()) } else { suspects(&mut **store, run) }
     }
 
     /// The run has its jobs, and none of them has anything left to do, now or later.

@@ -35,6 +35,8 @@ pub struct Report {
     pub complete: bool,
     /// Errors so far, of all jobs.
     pub errors: u64,
+    /// How many jobs ran when the process died, and run alone before others do: [`Run::suspects`].
+    pub suspects: u64,
     /// Every state, in declaration order.
     pub states: Vec<StateReport>,
     /// What to do next.
@@ -108,6 +110,7 @@ impl<W: Workflow> Run<W> {
         for (state, jobs) in StateId::all().zip(self.states()) {
             states.push(self.report_on(state, jobs)?);
         }
+        let suspects = self.suspects()?.len() as u64;
         let header = &self.header;
         Ok(Report {
             workflow: W::NAME,
@@ -116,6 +119,7 @@ impl<W: Workflow> Run<W> {
             changed: header.next.time.max(header.created),
             complete: self.is_complete(),
             errors: header.next.error - 1,
+            suspects,
             next: advice(header.seeding == Seeding::Done, &states),
             states,
         })
@@ -170,6 +174,12 @@ fn advice(seeded: bool, states: &[StateReport]) -> Vec<Advice> {
     next
 }
 
+/// What is said of them, wherever the run is looked at.
+pub(crate) fn suspected(n: u64) -> String {
+    let they_run = if n == 1 { "it runs" } else { "they run" };
+    format!("{} ran when the process died: {they_run} first, and alone", count(n, "job"))
+}
+
 fn count(n: u64, what: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {what}{s}")
@@ -204,6 +214,9 @@ impl fmt::Display for Report {
                 write!(f, "  first delayed one due {at}")?;
             }
             writeln!(f)?;
+        }
+        if self.suspects > 0 {
+            writeln!(f, "\n{}", suspected(self.suspects))?;
         }
         for state in self.states.iter().filter(|s| s.jobs.parked > 0) {
             writeln!(f, "\nparked in {}:", state.jobs.name)?;

@@ -53,6 +53,12 @@ impl Lock {
     }
 }
 
+/// Whether somebody has the lock, which is this file: for those who only look, and may write nothing.
+pub(crate) fn is_taken(lock: &Path) -> bool {
+    // Who takes it at this instant tries again: see `MOMENT`.
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// A process that was killed while it started another one leaves its locks to that one for a moment: until it turns
 /// into the program it is to run, which closes them.
 const MOMENT: Duration = Duration::from_millis(500);

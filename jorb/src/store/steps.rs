@@ -47,9 +47,7 @@ impl Steps {
     /// are until something else is written there. What another run left there is thrown away.
     pub(crate) fn open(path: PathBuf, run: Uuid) -> io::Result<(Steps, Vec<(u64, Note)>)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        let mut head = [0; CELL];
-        head[..8].copy_from_slice(MAGIC);
-        head[8..24].copy_from_slice(run.as_bytes());
+        let head = head(run);
         let mut bytes = Vec::new();
         (&mut file).take(CELL as u64).read_to_end(&mut bytes)?;
         if bytes == head {
@@ -69,6 +67,16 @@ impl Steps {
             cells.next += 1;
         }
         Ok((Steps { path, file, cells: Mutex::new(cells) }, notes))
+    }
+
+    /// What the file at `path` says of this run, to look at; nothing if there is none.
+    pub(crate) fn look(path: &Path, run: Uuid) -> io::Result<Vec<Note>> {
+        let bytes = match fs::read(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            bytes => bytes?,
+        };
+        let cells = bytes.strip_prefix(&head(run)).unwrap_or_default();
+        Ok(cells.chunks_exact(CELL).filter_map(Note::read).collect())
     }
 
     /// A cell for a slot.
@@ -105,6 +113,13 @@ impl Steps {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn head(run: Uuid) -> [u8; CELL] {
+    let mut head = [0; CELL];
+    head[..8].copy_from_slice(MAGIC);
+    head[8..24].copy_from_slice(run.as_bytes());
+    head
 }
 
 impl Note {

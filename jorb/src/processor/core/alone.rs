@@ -27,6 +27,10 @@ impl<W: Workflow> Suspects<W> {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> u64 {
+        self.all.len() as u64
+    }
+
     /// This job does not move any more.
     pub(super) fn acquit(&mut self, job: JobId) {
         self.all.remove(&job);

@@ -163,6 +163,7 @@ impl<W: Workflow> Core<W> {
             limiters: inner.permits.overview::<W>(self.clock.nanos()),
             tuned: inner.tuned(),
             throttles: inner.tally.throttles,
+            suspects: inner.suspects.len(),
             ending: inner.ending,
             uncommitted: inner.uncommitted as u64,
         }

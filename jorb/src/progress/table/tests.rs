@@ -38,6 +38,7 @@ pub(in crate::progress) fn overview(states: usize) -> Overview {
         limiters: Vec::new(),
         tuned: Vec::new(),
         throttles: 0,
+        suspects: 0,
         ending: None,
         uncommitted: 0,
     }
