@@ -145,14 +145,14 @@ pub enum Error {
     /// There is no limiter of this name.
     #[error("there is no limiter `{}`{}", .0.name, Nearest(.0.nearest))]
     NoSuchLimiter(UnknownState),
-    /// A key was to be held of a limiter that has none.
-    #[error("`{limiter}` has no keys: it is not `keyed`; hold the states that take of it")]
+    /// A key was named of a limiter that has none.
+    #[error("`{limiter}` has no keys: it is not `keyed`; name the states that take of it")]
     NotKeyed {
         /// The limiter.
         limiter: &'static str,
     },
     /// An empty key stands for none: a step that has it takes nothing of the limiter.
-    #[error("an empty key of `{limiter}` stands for none; give the key to hold or release")]
+    #[error("an empty key of `{limiter}` stands for none; give a key")]
     EmptyKey {
         /// The limiter.
         limiter: &'static str,

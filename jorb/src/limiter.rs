@@ -233,6 +233,17 @@ impl Demand {
         Demand { key: self.key.clone(), ..Demand::of(&costs) }
     }
 
+    /// The key of the limiter at this place, which is keyed, if it has one.
+    pub(crate) fn key_at(&self, limiters: &[LimiterSpec], at: usize) -> Option<Arc<str>> {
+        let several = limiters.iter().filter(|limiter| limiter.keyed).nth(1).is_some();
+        let key = if several {
+            keys(self.key.as_deref()).get(at).map(|key| key.as_str().into())
+        } else {
+            self.key.clone()
+        };
+        key.filter(|key: &Arc<str>| !key.is_empty())
+    }
+
     /// Of the limiter at this place.
     pub(crate) fn cost(&self, at: usize) -> u32 {
         self.costs.as_ref().and_then(|costs| costs.get(at)).copied().unwrap_or(1)

@@ -29,6 +29,7 @@ mod suspects;
 mod writer;
 
 pub use handle::{CancelDriven, Handle};
+pub(crate) use line::takes_of;
 pub use listener::{Event, Listener};
 pub use summary::{
     Ending, Exit, HeldKey, LimiterOverview, Overview, StateOverview, StateSummary, Summary, Tuned, Wait,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jorb::{
-    Clock, Ending, Error, Event, Exit, JobId, Listener, MemoryStore, Processor, Run, Shown, Summary,
+    Clock, Ending, Error, Event, Exit, Listener, MemoryStore, Processor, Run, Shown, Summary,
     prelude::*,
     store::{Batch, BoxStore},
 };

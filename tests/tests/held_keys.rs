@@ -8,8 +8,8 @@ use std::{
 };
 
 use jorb::{
-    Clock, Ending, Error, Exit, HeldKey, JobId, Keyed, MemoryStore, Processor, Run, SqliteStore, Summary,
-    Timestamp, Wait,
+    Clock, Ending, Error, Exit, HeldKey, JobId, Keyed, MemoryStore, Processor, Run, Shown, SqliteStore,
+    Summary, Timestamp, Wait,
     cli::Program,
     prelude::*,
     store::{Batch, BoxStore, Committed},
@@ -612,9 +612,9 @@ async fn only_keys_of_keyed_limiters_are_held() {
     };
     refused("Hots", "a", "there is no limiter `Hots`; did you mean `Host`?");
     refused("Fetch", "a", "there is no limiter `Fetch`");
-    let unkeyed = "`Everything` has no keys: it is not `keyed`; hold the states that take of it";
+    let unkeyed = "`Everything` has no keys: it is not `keyed`; name the states that take of it";
     refused("Everything", "a", unkeyed);
-    refused("Host", "", "an empty key of `Host` stands for none; give the key to hold or release");
+    refused("Host", "", "an empty key of `Host` stands for none; give a key");
     assert!(matches!(handle.hold_key::<Everything>("a"), Err(Error::NotKeyed { limiter: "Everything" })));
     assert!(matches!(handle.release_key::<Tenant>(""), Err(Error::EmptyKey { limiter: "Tenant" })));
     let odd = "a]b[c] d";
@@ -663,6 +663,45 @@ async fn keys_that_are_let_go_keep_to_their_rate() {
         check_rate(&log.of(host, |(at, ..)| *at), 2, 100 * MS, Duration::ZERO);
     }
 }
+#[tokio::test(start_paused = true)]
+async fn jobs_of_a_key_are_cancelled_in_whichever_state_and_no_others() {
+    for kind in Kind::ALL {
+        let (folder, log) = (tempfile::tempdir().unwrap(), Log::new());
+        let mut run = Run::<Crawl>::open(kind.at(folder.path())).unwrap();
+        run.seed((), |jobs| {
+            jobs.extend(fetches("a", 0..20, 1000).chain(fetches("b", 0..3, 10)))?;
+            jobs.extend([posts("t", "a", 0), posts("a", "b", 1), posts("u", "b", 2)])?;
+            jobs.extend([goes_on(0), goes_on(0)])
+        })
+        .unwrap();
+        // Nobody has looked at them yet, and so no key of them is stored.
+        assert_eq!(run.cancel().key("Host", "a").unwrap().dry_run(true).apply().unwrap(), 21, "{kind:?}");
+        assert_eq!(run.jobs().of_key::<Tenant>("a").unwrap().into_iter().count(), 1, "{kind:?}");
+        let fetches = run.cancel().of_key::<Host>("a").unwrap().in_state::<crawl::Fetch>();
+        assert_eq!(fetches.limit(15).apply().unwrap(), 15);
+        assert_eq!(run.cancel().of_key::<Tenant>("u").unwrap().apply().unwrap(), 1, "{kind:?}");
+
+        let mut processor = processor(&log);
+        let handle = processor.handle();
+        let act = async {
+            sleep(500 * MS).await;
+            // Two run, and the others wait for them, or in their lines.
+            assert_eq!(handle.cancel().of_key::<Host>("a").unwrap().apply().await.unwrap(), 6, "{kind:?}");
+            assert_eq!(handle.cancel().key("Host", "a").unwrap().apply().await.unwrap(), 0);
+            assert!(matches!(handle.cancel().key("Hots", "a").err(), Some(Error::NoSuchLimiter(_))));
+        };
+        let summary = exec_and(&mut processor, &mut run, act).await;
+        assert_eq!(
+            (summary.exit(), summary.cancelled(), summary.ended()),
+            (Exit::Complete, 22, 6),
+            "{kind:?}"
+        );
+        assert_eq!(run.jobs().of_key::<Host>("a").unwrap().status(Shown::Cancelled).into_iter().count(), 21);
+        assert!(matches!(run.cancel().of_key::<Everything>("a").err(), Some(Error::NotKeyed { .. })));
+        assert!(matches!(run.cancel().of_key::<Host>("").err(), Some(Error::EmptyKey { .. })));
+    }
+}
+
 #[test]
 fn the_command_line_holds_keys_on_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -707,6 +746,20 @@ fn the_command_line_holds_keys_on_the_file() {
     ] {
         assert_eq!(main(wrong).0, code(2), "{wrong:?}");
     }
+    let cancel = [&["cancel"], &key[..]].concat();
+    assert_eq!(main(&[&cancel[..], &["--dry-run"]].concat()).2, "2 jobs would be cancelled\n");
+    assert_eq!(main(&[&cancel[..], &["--limit", "1"]].concat()).2, "1 job cancelled\n");
+    let listed = main(&[&["jobs", "--status", "cancelled"], &key[..]].concat()).1;
+    assert_eq!(listed.lines().filter(|line| line.contains("cancelled")).count(), 1, "{listed}");
+    let named = error(&[&["cancel", "--job", "2", "--limiter", "Host"][..], &["--key", "a"]].concat());
+    assert!(
+        named.contains("job 2 has ended in `Done`, and takes nothing of `Host[a]`; leave out `--key`"),
+        "{named}"
+    );
+    for wrong in [&["--key", "b"][..], &["--limiter", "Host"]] {
+        assert_eq!(main(&[&["cancel", "--state", "Fetch"], wrong].concat()).0, code(2));
+    }
+    main(&["redrive", "--status", "cancelled"]);
     let said = "`Host`, each key: concurrency 1, from when the run is driven\n";
     assert_eq!(main(&["tune", "Host", "--concurrency", "1"]).2, said);
     main(&["tune", "Everything", "--concurrency", "4"]);

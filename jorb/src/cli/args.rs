@@ -122,7 +122,7 @@ pub(super) struct StatusArgs {
 #[group(skip)]
 pub(super) struct JobsArgs {
     /// Show this job: its number, `7`, or its path, `0/3/1` (`0->3->1` is the same, but a shell wants it in quotes)
-    #[arg(conflicts_with_all = ["state", "status", "error", "limit"])]
+    #[arg(conflicts_with_all = ["state", "status", "error", "limit", "key"])]
     pub(super) job: Option<String>,
     /// Only jobs in this state, with its fields
     #[arg(long)]
@@ -133,12 +133,32 @@ pub(super) struct JobsArgs {
     /// Only jobs whose newest error contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) error: Option<String>,
+    #[command(flatten)]
+    pub(super) of: KeyArgs,
     /// No more than N jobs
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// One JSON object per line, for programs
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Jobs that take of a key of a limiter.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct KeyArgs {
+    /// The limiter that --key is of
+    #[arg(long, value_name = "LIMITER", requires = "key")]
+    limiter: Option<String>,
+    /// Only jobs whose next step takes of this key of the limiter
+    #[arg(long, value_name = "KEY", requires = "limiter")]
+    key: Option<String>,
+}
+
+impl KeyArgs {
+    pub(super) fn named(&self) -> Option<(&str, &str)> {
+        self.limiter.as_deref().zip(self.key.as_deref())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -172,7 +192,7 @@ pub(super) struct RedriveArgs {
 
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(group(ArgGroup::new("which").required(true).multiple(true).args(["state", "error", "job", "status"])))]
+#[command(group(ArgGroup::new("which").required(true).multiple(true).args(["state", "error", "job", "status", "key"])))]
 pub(super) struct CancelArgs {
     /// Only jobs in this state
     #[arg(long, value_name = "STATE")]
@@ -186,6 +206,8 @@ pub(super) struct CancelArgs {
     /// Only jobs that stand so [default: ready, delayed, held and joining; with --job, however it stands]
     #[arg(long)]
     pub(super) status: Option<Shown>,
+    #[command(flatten)]
+    pub(super) of: KeyArgs,
     /// No more than N jobs
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,

@@ -19,6 +19,9 @@ pub(super) fn cancel<W: Workflow>(
     if let Some(text) = &args.error {
         jobs = jobs.error_contains(text);
     }
+    if let Some((limiter, key)) = args.of.named() {
+        jobs = jobs.key(limiter, key)?;
+    }
     if let Some(job) = &args.job {
         jobs = jobs.job(job)?;
     }
@@ -30,7 +33,8 @@ pub(super) fn cancel<W: Workflow>(
             _ => "where nothing is left to cancel",
         };
         let state = args.state.as_deref().map(|state| ("--state", state));
-        let asked = Asked { state, status: args.status, error: args.error.as_deref(), limit: args.limit };
+        let (error, key) = (args.error.as_deref(), args.of.named());
+        let asked = Asked { state, status: args.status, error, key, limit: args.limit };
         return Err(asked.nothing(&job, why));
     }
     let s = if n == 1 { "" } else { "s" };

@@ -29,6 +29,9 @@ pub(super) fn jobs<W: Workflow>(
     if let Some(text) = &args.error {
         jobs = jobs.error_contains(text);
     }
+    if let Some((limiter, key)) = args.of.named() {
+        jobs = jobs.key(limiter, key)?;
+    }
     let mut jobs = jobs.limit(args.limit.unwrap_or(u64::MAX)).into_iter();
     let states = StateId::<W>::all().map(|state| state.name().len()).max().unwrap_or(0).max("STATE".len());
     // Most states have none, so they are shown where they are asked for.

@@ -1,6 +1,6 @@
 //! Why nothing came of a job that was named: `--job`.
 use super::one_line;
-use crate::{BoxError, Job, JobStory, Shown, StateId, Workflow};
+use crate::{BoxError, Job, JobStory, Shown, StateId, Workflow, processor::takes_of, tuning::key_of};
 
 /// Longer errors are cut.
 const LONGEST: usize = 100;
@@ -11,13 +11,15 @@ pub(super) struct Asked<'a> {
     pub(super) state: Option<(&'a str, &'a str)>,
     pub(super) status: Option<Shown>,
     pub(super) error: Option<&'a str>,
+    /// The limiter, and its key.
+    pub(super) key: Option<(&'a str, &'a str)>,
     pub(super) limit: Option<u64>,
 }
 
 impl Asked<'_> {
     /// That the job is not what was asked for, and how it stands; or else why nothing can be done with it.
     pub(super) fn nothing<W: Workflow>(&self, job: &JobStory<W>, why: &str) -> BoxError {
-        let Asked { state, status, error, limit } = *self;
+        let Asked { state, status, error, key, limit } = *self;
         let differs = |(flag, name)| {
             let name = StateId::<W>::named(name).map(StateId::name)?;
             (name != job.state_name()).then(|| format!("not in `{name}`; leave out `{flag}`"))
@@ -38,6 +40,12 @@ impl Asked<'_> {
                     }
                     None => "and has no error; leave out `--error`".into(),
                 })
+            })
+            .or_else(|| {
+                let (limiter, key) = key?;
+                let name = key_of::<W>(limiter, key).ok()?;
+                (!takes_of(job.record(), &name))
+                    .then(|| format!("and takes nothing of `{limiter}[{key}]`; leave out `--key`"))
             })
             .or_else(|| (limit == Some(0)).then(|| "and `--limit 0` leaves nothing".into()))
             .unwrap_or_else(|| why.into());

@@ -26,7 +26,8 @@ pub(super) fn redrive<W: Workflow>(
             _ => "as it was seeded; drive the run first",
         };
         let state = args.from.as_deref().map(|state| ("--from", state));
-        let asked = Asked { state, status: args.status, error: args.error.as_deref(), limit: args.limit };
+        let error = args.error.as_deref();
+        let asked = Asked { state, status: args.status, error, key: None, limit: args.limit };
         return Err(asked.nothing(&job, why));
     }
     let s = if n == 1 { "" } else { "s" };

@@ -339,6 +339,17 @@ impl<W: Workflow> CancelDriven<W> {
         self
     }
 
+    /// Only those whose next step takes of this key of a limiter that is `keyed`, however they wait for it. An error is that the limiter
+    /// has no keys, or that the key is empty.
+    pub fn of_key<L: Limiter>(self, key: &str) -> Result<Self, Error> {
+        self.key(L::SPEC.path, key)
+    }
+
+    /// As [`CancelDriven::of_key`], for the name of a limiter that a person gives.
+    pub fn key(self, limiter: &str, key: &str) -> Result<Self, Error> {
+        Ok(CancelDriven { filter: self.filter.of_key(limiter, key)?, ..self })
+    }
+
     /// Only this job, by its number or its path. An error is that this is neither; that there is none is an error of
     /// [`apply`](CancelDriven::apply).
     pub fn job(self, name: impl fmt::Display) -> Result<Self, Error> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use crate::{
     Demand, JobId, StateId, Timestamp, Unreadable, Workflow,
     codec::load_state,
-    store::{Lane, Record, Turn},
+    store::{Lane, LimiterName, Record, Turn, key_name, named_key},
 };
 
 use super::{panic::caught, permits::Uses};
@@ -72,6 +72,15 @@ impl<W: Workflow> Waiting<W> {
     pub(super) fn starts_at(&self) -> u64 {
         self.record.job.ready_at.0.saturating_mul(1_000_000)
     }
+}
+
+/// Whether the next step of a job takes of this key of a limiter, by its name in the store.
+pub(crate) fn takes_of<W: Workflow>(record: &Record<W>, key: &LimiterName) -> bool {
+    let limits = record.job.state.spec().limits;
+    let Some((limiter, _)) = named_key(key) else { return false };
+    let Some(at) = limits.iter().position(|spec| spec.keyed && spec.path == limiter) else { return false };
+    let its = AtHand::read(record).demand.key_at(limits, at);
+    its.is_some_and(|its| key_name(limiter, &its) == *key)
 }
 
 /// The state and the context of a job, read from their texts.

@@ -7,7 +7,7 @@ use super::{
     walk::Walk,
 };
 use crate::{
-    Error, Run, Shown, State, StateId, Workflow,
+    Error, Limiter, Run, Shown, State, StateId, Workflow,
     store::{Batch, Change},
 };
 
@@ -68,6 +68,17 @@ impl<W: Workflow> Cancel<'_, W> {
     /// Only those whose newest error contains this text.
     pub fn error_contains(self, text: impl Into<String>) -> Self {
         Cancel { jobs: self.jobs.error_contains(text), ..self }
+    }
+
+    /// Only those whose next step takes of this key of a limiter that is `keyed`, however they wait for it. An error is that the limiter
+    /// has no keys, or that the key is empty.
+    pub fn of_key<L: Limiter>(self, key: &str) -> Result<Self, Error> {
+        self.key(L::SPEC.path, key)
+    }
+
+    /// As [`Cancel::of_key`], for the name of a limiter that a person gives.
+    pub fn key(self, limiter: &str, key: &str) -> Result<Self, Error> {
+        Ok(Cancel { jobs: self.jobs.key(limiter, key)?, ..self })
     }
 
     /// Only this job, by its number or its path.

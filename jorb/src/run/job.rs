@@ -20,7 +20,7 @@ impl<W: Workflow> Job<W> {
         Job { record, status }
     }
 
-    pub(super) fn record(&self) -> &Record<W> {
+    pub(crate) fn record(&self) -> &Record<W> {
         &self.record
     }
 

@@ -8,7 +8,7 @@ use super::{
     walk::{Filter, Walk},
 };
 use crate::{
-    Error, Job, JobId, JobIn, Run, Shown, State, StateId, Workflow,
+    Error, Job, JobId, JobIn, Limiter, Run, Shown, State, StateId, Workflow,
     store::{BoxStore, Failure},
 };
 
@@ -103,6 +103,17 @@ impl<W: Workflow, S> Jobs<'_, W, S> {
     pub fn error_contains(mut self, text: impl Into<String>) -> Self {
         self.filter.error = Some(text.into());
         self
+    }
+
+    /// Only those whose next step takes of this key of a limiter that is `keyed`, however they wait for it. An error is that the limiter
+    /// has no keys, or that the key is empty.
+    pub fn of_key<L: Limiter>(self, key: &str) -> Result<Self, Error> {
+        self.key(L::SPEC.path, key)
+    }
+
+    /// As [`Jobs::of_key`], for the name of a limiter that a person gives.
+    pub fn key(self, limiter: &str, key: &str) -> Result<Self, Error> {
+        Ok(Jobs { filter: self.filter.of_key(limiter, key)?, ..self })
     }
 
     /// Only this one, by its number or its path.

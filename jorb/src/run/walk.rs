@@ -5,7 +5,9 @@ use super::Path;
 use crate::{
     Error, JobId, Shown, StateId, Status, Timestamp, Workflow,
     nearest::no_such_state,
-    store::{Header, Lane, Record, Store, Turn},
+    processor::takes_of,
+    store::{Header, Lane, LimiterName, Record, Store, Turn, named_key},
+    tuning::key_of,
 };
 
 /// Jobs that are read at once. Their contexts may be large.
@@ -20,6 +22,8 @@ pub(crate) struct Filter<W: Workflow> {
     /// What the newest error contains.
     pub(crate) error: Option<String>,
     pub(crate) job: Option<Path>,
+    /// Of a limiter, by its name in the store: those whose next step takes of it.
+    pub(crate) key: Option<LimiterName>,
     pub(crate) limit: u64,
 }
 
@@ -30,8 +34,13 @@ impl<W: Workflow> Filter<W> {
         Ok(Filter { state: Some(state), ..self })
     }
 
+    /// Only jobs whose next step takes of this key of the limiter of this name.
+    pub(crate) fn of_key(self, limiter: &str, key: &str) -> Result<Self, Error> {
+        Ok(Filter { key: Some(key_of::<W>(limiter, key)?), ..self })
+    }
+
     pub(crate) fn all() -> Self {
-        Filter { state: None, status: None, to_do: false, error: None, job: None, limit: u64::MAX }
+        Filter { state: None, status: None, to_do: false, error: None, job: None, key: None, limit: u64::MAX }
     }
 }
 
@@ -47,12 +56,13 @@ impl<W: Workflow> Filter<W> {
         self.state.is_none_or(|state| state == record.job.state)
             && self.status.is_none_or(|status| status == shown)
             && (!self.to_do || matches!(record.job.status, Status::Ready | Status::Joining))
+            && self.key.as_ref().is_none_or(|key| takes_of(record, key))
     }
 }
 
 impl<W: Workflow> Clone for Filter<W> {
     fn clone(&self) -> Self {
-        Filter { error: self.error.clone(), job: self.job.clone(), ..*self }
+        Filter { error: self.error.clone(), job: self.job.clone(), key: self.key.clone(), ..*self }
     }
 }
 
@@ -102,6 +112,9 @@ fn source<W: Workflow>(filter: &Filter<W>, header: &Header<W>) -> Source<W> {
         Some(state) => vec![state],
         None => StateId::all().collect(),
     };
+    if let Some((limiter, _)) = filter.key.as_deref().and_then(named_key) {
+        states.retain(|state| state.spec().limits.iter().any(|spec| spec.path == limiter));
+    }
     let waits = |shown: Shown| matches!(shown, Shown::Ready | Shown::Delayed | Shown::Held);
     if filter.status.is_some_and(waits) {
         states.retain(|state| header.held.contains(state) == (filter.status == Some(Shown::Held)));
