@@ -160,7 +160,8 @@ impl<W: Workflow, F: Args> Program<W, F> {
         self
     }
 
-    /// Changes the processor before it drives the run: more listeners, another grace period.
+    /// Changes the processor before it drives the run: more listeners, another grace period. It is called on the runtime that will
+    /// drive the run: take a [`Handle`](crate::Handle) of it here, `processor.handle()`, and give that to a task.
     pub fn processor(mut self, change: impl Fn(&F, Processor<W>) -> Processor<W> + 'static) -> Self {
         self.processor = Box::new(change);
         self

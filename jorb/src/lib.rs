@@ -183,6 +183,10 @@ struct Readme;
 #[doc = include_str!("../../docs/limits.md")]
 struct Limits;
 
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../docs/recipes.md")]
+struct Recipes;
+
 /// What a module with a workflow or handlers needs.
 pub mod prelude {
     pub use crate::{Cx, Fault, Kick, Next, Outcome, State, Workflow, limiter, state, workflow};

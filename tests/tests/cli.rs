@@ -359,6 +359,27 @@ fn a_program_needs_no_flags_and_no_app_of_its_own() {
 }
 
 #[test]
+fn a_program_gets_a_handle_on_the_runtime_that_drives_its_run() {
+    use jorb::{Kick, cli::Program};
+    use jorb_tests::flow::{Flow, Note, flow};
+
+    let place = Place::new();
+    let program = Program::<Flow>::new()
+        .seed(|_, run| {
+            let note = Note { text: "x".into(), n: 1 };
+            run.seed(String::new(), |jobs| jobs.add(Kick::new(flow::Edit, note)))
+        })
+        .processor(|_, processor| {
+            tokio::spawn(std::future::pending::<()>()); // there is a runtime for it
+            processor.handle().hold::<flow::Build>();
+            processor
+        });
+    let store = place.path("flow.jorb");
+    let ended = program.main_with(["flow", "--store", &store, "-q"], &mut Vec::new(), &mut Vec::new());
+    assert_eq!(format!("{ended:?}"), format!("{:?}", std::process::ExitCode::from(4)), "held");
+}
+
+#[test]
 fn limits_are_tuned_and_reset_on_the_file() {
     let place = Place::new();
     place.out(3, &["run", "--quiet"]);
