@@ -222,7 +222,7 @@ fn a_job_that_is_named_in_vain_says_how_it_stands() {
     let says = |args: &[&str], text: &str| {
         assert_eq!(place.err(1, args), format!("error: job {text}\n"), "{args:?}");
     };
-    says(&["redrive", "--job", "0"], "0 has ended in `Done`, say where it goes with `--to`");
+    says(&["redrive", "--job", "0"], "0 has ended in `Done`; say where it goes with `--to`");
     says(
         &["redrive", "--job", "2", "--from", "Parse"],
         "2 is parked in `Fetch`, not in `Parse`; leave out `--from`",
@@ -246,7 +246,7 @@ fn a_job_that_is_named_in_vain_says_how_it_stands() {
     );
     says(&["cancel", "--job", "2", "--limit", "0"], "2 is parked in `Fetch`, and `--limit 0` leaves nothing");
     place.err(0, &["cancel", "--job", "2"]);
-    says(&["cancel", "--job", "2"], "2 was cancelled in `Fetch`, before this");
+    says(&["cancel", "--job", "2"], "2 was cancelled in `Fetch` before; `redrive --job` has it go on");
 
     let place = Place::new();
     place.out(4, &["--good", "40000", "run", "--quiet", "--first", "1"]);

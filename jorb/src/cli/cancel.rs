@@ -29,8 +29,8 @@ pub(super) fn cancel<W: Workflow>(
     if let (Some(job), 0) = (&args.job, n) {
         let job = run.job(job)?;
         let why = match job.status() {
-            Shown::Cancelled => "before this",
-            _ => "where nothing is left to cancel",
+            Shown::Cancelled => " before; `redrive --job` has it go on",
+            _ => ", where nothing is left to cancel",
         };
         let state = args.state.as_deref().map(|state| ("--state", state));
         let (error, key) = (args.error.as_deref(), args.of.named());

@@ -22,34 +22,34 @@ impl Asked<'_> {
         let Asked { state, status, error, key, limit } = *self;
         let differs = |(flag, name)| {
             let name = StateId::<W>::named(name).map(StateId::name)?;
-            (name != job.state_name()).then(|| format!("not in `{name}`; leave out `{flag}`"))
+            (name != job.state_name()).then(|| format!(", not in `{name}`; leave out `{flag}`"))
         };
         let newest = job.story.errors.last().map(|last| last.error.as_str());
         let why = state
             .and_then(differs)
             .or_else(|| {
                 let status = status.filter(|status| *status != job.status())?;
-                Some(format!("not {status}; leave out `--status`"))
+                Some(format!(", not {status}; leave out `--status`"))
             })
             .or_else(|| {
                 let text = error.filter(|text| newest.is_none_or(|newest| !newest.contains(text)))?;
                 let text = one_line(text, LONGEST);
                 Some(match newest.map(|newest| one_line(newest, LONGEST)) {
                     Some(newest) => {
-                        format!("and its newest error is `{newest}`, without `{text}`; leave out `--error`")
+                        format!(", and its newest error is `{newest}`, without `{text}`; leave out `--error`")
                     }
-                    None => "and has no error; leave out `--error`".into(),
+                    None => ", and has no error; leave out `--error`".into(),
                 })
             })
             .or_else(|| {
                 let (limiter, key) = key?;
                 let name = key_of::<W>(limiter, key).ok()?;
                 (!takes_of(job.record(), &name))
-                    .then(|| format!("and takes nothing of `{limiter}[{key}]`; leave out `--key`"))
+                    .then(|| format!(", and takes nothing of `{limiter}[{key}]`; leave out `--key`"))
             })
-            .or_else(|| (limit == Some(0)).then(|| "and `--limit 0` leaves nothing".into()))
+            .or_else(|| (limit == Some(0)).then(|| ", and `--limit 0` leaves nothing".into()))
             .unwrap_or_else(|| why.into());
-        format!("job {} {}, {why}", job.id(), stands(job)).into()
+        format!("job {} {}{why}", job.id(), stands(job)).into()
     }
 }
 

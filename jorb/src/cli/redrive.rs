@@ -22,8 +22,8 @@ pub(super) fn redrive<W: Workflow>(
     if let (Some(job), 0) = (&args.job, n) {
         let job = run.job(job)?;
         let why = match job.status() {
-            Shown::Ended if args.to.is_none() => "say where it goes with `--to`",
-            _ => "as it was seeded; drive the run first",
+            Shown::Ended if args.to.is_none() => "; say where it goes with `--to`",
+            _ => ", as it was seeded; drive the run first",
         };
         let state = args.from.as_deref().map(|state| ("--from", state));
         let error = args.error.as_deref();
