@@ -121,4 +121,7 @@ fn the_table_at_80_columns() {
     ];
     let shown = lines(&run, &meter, Duration::from_secs(14), (80, 24), false);
     assert_eq!(shown.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
+    run.suspects = 2;
+    let shown = lines(&run, &meter, Duration::from_secs(14), (80, 24), false);
+    assert!(shown[5].starts_with("1,204 of 10,112 ended  2 to run alone  11 %  "), "{}", shown[5]);
 }
