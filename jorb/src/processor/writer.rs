@@ -2,6 +2,8 @@
 //! one thing, we tell of the one before.
 use std::sync::{Arc, Mutex};
 
+use tokio::task::yield_now;
+
 use super::core::{Core, Load, Loaded, LoadedPage, Request, Work};
 use super::line::Waiting;
 use super::listener::{Audience, Event, lock};
@@ -34,14 +36,20 @@ pub(super) async fn write<W: Workflow>(
     audience: Option<Arc<Mutex<Audience>>>,
 ) -> BoxStore<W> {
     let (core, audience) = (&shared.core, audience.as_deref());
-    let mut done = None;
+    let (mut done, mut in_memory) = (None, false);
     loop {
+        let committed = matches!(done, Some(Done::Committed(..)));
+        if in_memory {
+            tell(core, done.take(), audience);
+            gather(core).await;
+        }
         if core.is_to_cancel() {
             tell(core, done.take(), audience);
             if let Some((request, walk)) = core.take_cancel() {
                 store = cancel(core, store, request, walk, audience).await;
             }
-        } else if let Some(wanted) = next(core, done.as_ref()) {
+        } else if let Some(wanted) = next(core, done.as_ref(), committed) {
+            in_memory = !store.blocks();
             // A store must not wait until all have heard of its last commit.
             let before = done.take();
             let doing = on_disk(store, |store| wanted.of(store));
@@ -57,16 +65,26 @@ pub(super) async fn write<W: Workflow>(
     }
 }
 
+/// Lets slots add to the next batch for as long as they do: to commit what each has left takes longer than their steps. On disk,
+/// they have that time while the last one is written.
+async fn gather<W: Workflow>(core: &Core<W>) {
+    let mut queued = 0;
+    while let Some(more) = core.gathers(queued) {
+        queued = more;
+        yield_now().await;
+    }
+}
+
 /// What the store is to do next: by turns, if there are both.
-fn next<W: Workflow>(core: &Core<W>, done: Option<&Done<W>>) -> Option<Wanted<W>> {
+fn next<W: Workflow>(core: &Core<W>, done: Option<&Done<W>>, committed: bool) -> Option<Wanted<W>> {
     let read = || core.take_load().map(Wanted::Read);
     let commit = || core.take_work().map(Box::new).map(Wanted::Commit);
     match done {
         Some(Done::Failed(_)) => None,
-        Some(Done::Committed(..)) => read().or_else(commit),
         // What to read next is known once it is told what was read.
         Some(Done::Read(..)) => commit(),
-        None => commit().or_else(read),
+        _ if committed => read().or_else(commit),
+        _ => commit().or_else(read),
     }
 }
 

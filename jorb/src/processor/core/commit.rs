@@ -13,6 +13,9 @@ use crate::{
 /// Most steps in one transaction, in windows.
 const BATCH: usize = 8;
 
+/// So much of a window is a batch that need not grow: an eighth.
+const GATHERED: usize = 8;
+
 /// What adaptive rates learn is saved this often: 1 s.
 const LEARNED: u64 = 1_000_000_000;
 
@@ -52,6 +55,13 @@ pub(super) enum Then<W: Workflow> {
 }
 
 impl<W: Workflow> Core<W> {
+    /// How many changes wait for the writer, if they are more than `before`, and no batch yet.
+    pub(in crate::processor) fn gathers(&self, before: usize) -> Option<usize> {
+        let inner = self.lock();
+        let queued = inner.changes.len();
+        (queued > before && queued < inner.window / GATHERED).then_some(queued)
+    }
+
     /// What is to be committed now, if anything.
     pub(in crate::processor) fn take_work(&self) -> Option<Work<W>> {
         let mut inner = self.lock();
