@@ -211,7 +211,6 @@ impl<W: Workflow, F: Args> Program<W, F> {
         let path = own.store.clone().unwrap_or_else(|| (self.store)(&flags));
         let file = RunFile::at(path);
         own.check(&mut clap, matches.subcommand_name())?;
-        args::check_own(&mut clap, F::augment_args(Command::new("")).get_arguments(), &matches)?;
         let custom = matches.subcommand().and_then(|(name, matches)| {
             let (_, run) = self.commands.iter().find(|(command, _)| command.get_name() == name)?;
             Some((run, matches))

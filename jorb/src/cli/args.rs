@@ -2,13 +2,14 @@
 #![allow(clippy::doc_markdown)] // it is help for a terminal, not Markdown
 use std::path::PathBuf;
 
-use clap::{Arg, ArgGroup, ArgMatches, Args, Command, Subcommand, error::ErrorKind, parser::ValueSource};
+use clap::{Arg, ArgGroup, Args, Command, Subcommand, error::ErrorKind};
 
 use crate::{Backoff, Rate, Shown};
 
 /// The heading, in a program's help, of flags that have an effect when the run is seeded and driven, and nowhere else: all that
 /// only [`app`](super::Program::app), [`seed`](super::Program::seed) and [`processor`](super::Program::processor) look at. A flag
-/// with this heading is not in the help of other subcommands than `run`, and is refused by them.
+/// with this heading is not in the help of other subcommands than `run`. They take it all the same, so that a program and its flags
+/// can be an alias.
 ///
 /// ```
 /// #[derive(clap::Args)]
@@ -230,23 +231,6 @@ impl Own {
             _ => format!("`{flag}` is for `run`, not for `{verb}`"),
         };
         Err(clap.error(ErrorKind::ArgumentConflict, why))
-    }
-}
-
-/// Refuses the program's own flags of `run` with another subcommand.
-pub(super) fn check_own<'a>(
-    clap: &mut Command,
-    flags: impl Iterator<Item = &'a Arg>,
-    matches: &ArgMatches,
-) -> Result<(), clap::Error> {
-    let Some(verb) = matches.subcommand_name().filter(|verb| *verb != "run") else { return Ok(()) };
-    let given = |flag: &&Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
-    match flags.filter(|flag| is_of_run(flag)).find(given) {
-        Some(flag) => {
-            let name = flag.get_long().map_or(flag.get_id().to_string(), |long| format!("--{long}"));
-            Err(clap.error(ErrorKind::ArgumentConflict, format!("`{name}` is for `run`, not for `{verb}`")))
-        }
-        None => Ok(()),
     }
 }
 
