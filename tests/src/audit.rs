@@ -40,7 +40,8 @@ pub struct Account {
     lines: HashSet<u64>,
     /// Jobs that have a step to make and make none, by state.
     lines_of: BTreeMap<&'static str, BTreeSet<(Turn, JobId)>>,
-    running: HashMap<JobId, &'static str>,
+    /// Jobs in flight: in which state, and whether each is the first of its step.
+    running: HashMap<JobId, (&'static str, bool)>,
     starts: BTreeMap<&'static str, Vec<Instant>>,
     pub held: HashSet<&'static str>,
     /// When the process was told to stop.
@@ -121,9 +122,25 @@ impl Audit {
     /// A step begins.
     pub fn start(&self, state: &'static str, job: JobId, key: &str, attempt: u32) -> Inside {
         let mut account = self.lock();
-        account.started(state, job, key, attempt);
+        account.started(state, job, key, attempt, true);
         account.end_if_wrong();
         Inside(self.clone(), job)
+    }
+
+    /// A step of several jobs begins.
+    pub fn start_batch(
+        &self,
+        state: &'static str,
+        jobs: impl IntoIterator<Item = (JobId, String, u32)>,
+    ) -> Vec<Inside> {
+        let mut account = self.lock();
+        let mut inside = Vec::new();
+        for (job, key, attempt) in jobs {
+            account.started(state, job, &key, attempt, inside.is_empty());
+            inside.push(Inside(self.clone(), job));
+        }
+        account.end_if_wrong();
+        inside
     }
 
     /// A process opens the run.
@@ -193,7 +210,12 @@ impl Account {
         }
     }
 
-    fn started(&mut self, state: &'static str, job: JobId, key: &str, attempt: u32) {
+    /// Steps in flight in a state.
+    fn steps_in(&self, state: &str) -> usize {
+        self.running.values().filter(|(of, first)| *of == state && *first).count()
+    }
+
+    fn started(&mut self, state: &'static str, job: JobId, key: &str, attempt: u32, first_of_step: bool) {
         self.steps += 1;
         if let Some(log) = &mut self.log {
             let step = key.rsplit('/').next().unwrap_or_default();
@@ -210,11 +232,11 @@ impl Account {
         if known.status != Status::Ready {
             wrong.push(format!("{key} started though {}", known.status));
         }
-        if let Some(other) = self.running.insert(job, state) {
+        if let Some((other, _)) = self.running.insert(job, (state, first_of_step)) {
             wrong.push(format!("{key} started in {state} while it runs in {other}"));
         }
         let most = STATES.iter().find(|s| s.0 == state).map_or(0, |s| s.2);
-        let now = self.running.values().filter(|s| **s == state).count();
+        let now = self.running.values().filter(|(of, first)| *of == state && *first).count();
         if now > most {
             wrong.push(format!("{now} in {state}"));
         }
@@ -249,7 +271,7 @@ impl Account {
         let clock = self.clock.expect("a process has opened the run");
         let (now, late) = (clock.now(), Duration::from_millis(5));
         for (state, _, slots, interval) in STATES {
-            let running = self.running.values().filter(|s| **s == state).count();
+            let running = self.steps_in(state);
             let last = self.starts.get(state).and_then(|starts| starts.last()).copied().max(self.opened);
             let limited =
                 last.is_some_and(|last| last.elapsed() <= interval * 6 + late + Duration::from_millis(200));

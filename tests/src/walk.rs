@@ -2,7 +2,10 @@
 //! must come out of it, by an interpreter that knows no queue, no clock and no store.
 use std::time::Duration;
 
-use jorb::{Active, Error, Kicks, Run, Saved, Transition, prelude::*, store::Record};
+use jorb::{
+    Active, Batch, BatchCx, BatchOutcome, Children, Error, JobId, Kicks, Run, Saved, Transition, prelude::*,
+    store::Record,
+};
 
 use crate::audit::Audit;
 
@@ -40,6 +43,7 @@ pub struct Walker {
 #[workflow(app = Audit, overall = Plan, job = Walker)]
 #[derive(Debug, Clone)]
 pub enum Walk {
+    /// In batches.
     #[state(initial, next(A, B, C, D, Done), kick(A, B, C, D, Done))]
     A,
     #[state(initial, next(A, B, C, D, Done), kick(A, B, C, D, Done))]
@@ -60,9 +64,22 @@ pub const STATES: [(&str, u32, usize, Duration); 4] = [
     ("D", 1, 4, Duration::from_millis(100)),
 ];
 
-#[state(concurrency = 3, retries = 2, backoff = "5ms..2s")]
-async fn a(_: walk::A, cx: &mut Cx<Walk>) -> Outcome<walk::A> {
-    step("A", cx).await
+#[state(batch(max = 4), concurrency = 3, retries = 2, backoff = "5ms..2s")]
+async fn a(batch: Batch<walk::A>, cx: &mut BatchCx<Walk>) -> BatchOutcome<walk::A> {
+    let jobs = batch.iter().map(|item| (item.id(), item.key(), item.attempt()));
+    let _inside = cx.app.start_batch("A", jobs);
+    let first = batch.iter().next().expect("a batch has a job");
+    acts(&cx.app, "A", first.id(), &first.key(), first.attempt(), first.job.me).await;
+    let plan = *cx.overall;
+    Ok(batch.finish(|item| {
+        let act = decide(plan, &item.job, number(&item.key()), item.attempt());
+        if matches!(act, Act::Panic) {
+            return Err(Fault::retry("boom")); // as if it was alone: nothing of it is left
+        }
+        item.job.seen = mix(item.job.seen ^ tally(&children_seen(&item.children())));
+        item.job.tries += 1;
+        follow(&cx.app, "A", item.job.me, act)
+    }))
 }
 
 #[state(concurrency = 50, retries = 1, backoff = "20ms..100ms")]
@@ -81,35 +98,57 @@ async fn d(_: walk::D, cx: &mut Cx<Walk>) -> Outcome<walk::D> {
     step("D", cx).await
 }
 
-async fn step<S>(state: &'static str, cx: &mut Cx<Walk>) -> Outcome<S>
-where
-    S: Active<Workflow = Walk>
-        + Transition<walk::A>
-        + Transition<walk::B>
-        + Transition<walk::C>
-        + Transition<walk::D>
-        + Transition<walk::Done>
-        + Kicks<walk::A>
-        + Kicks<walk::B>
-        + Kicks<walk::C>
-        + Kicks<walk::D>
-        + Kicks<walk::Done>,
-{
+async fn step<S: Anywhere>(state: &'static str, cx: &mut Cx<Walk>) -> Outcome<S> {
     let _inside = cx.app.start(state, cx.id(), &cx.key(), cx.attempt());
-    let number: u64 = cx.key().rsplit('/').next().and_then(|n| n.parse().ok()).expect("a step number");
-    let plan = *cx.overall;
-    let act = decide(plan, &cx.job, number, cx.attempt());
+    let act = decide(*cx.overall, &cx.job, number(&cx.key()), cx.attempt());
     cx.job.tries += 1;
-    cx.job.seen = mix(cx.job.seen ^ tally(&children_seen(cx)));
-    let nap = mix(cx.job.me ^ number) % 60;
-    let stage = cx.app.lock().stage.clone();
+    cx.job.seen = mix(cx.job.seen ^ tally(&children_seen(&cx.children())));
+    acts(&cx.app, state, cx.id(), &cx.key(), cx.attempt(), cx.job.me).await;
+    follow(&cx.app, state, cx.job.me, act)
+}
+
+/// A state that has all edges.
+trait Anywhere:
+    Active<Workflow = Walk>
+    + Transition<walk::A>
+    + Transition<walk::B>
+    + Transition<walk::C>
+    + Transition<walk::D>
+    + Transition<walk::Done>
+    + Kicks<walk::A>
+    + Kicks<walk::B>
+    + Kicks<walk::C>
+    + Kicks<walk::D>
+    + Kicks<walk::Done>
+{
+}
+
+impl Anywhere for walk::A {}
+impl Anywhere for walk::B {}
+impl Anywhere for walk::C {}
+impl Anywhere for walk::D {}
+
+/// Of a step.
+fn number(key: &str) -> u64 {
+    key.rsplit('/').next().and_then(|n| n.parse().ok()).expect("a step number")
+}
+
+/// Takes its time.
+async fn acts(audit: &Audit, state: &'static str, job: JobId, key: &str, attempt: u32, me: u64) {
+    let number = number(key);
+    let nap = mix(me ^ number) % 60;
+    let stage = audit.lock().stage.clone();
     match stage {
-        Some(stage) => stage.enter(state, cx.id(), number, cx.attempt(), nap >= 30).await,
+        Some(stage) => stage.enter(state, job, number, attempt, nap >= 30).await,
         None if nap < 30 => tokio::time::sleep(Duration::from_millis(nap)).await,
         None => {}
     }
+}
+
+/// What a job gives that is `of` this number.
+fn follow<S: Anywhere>(audit: &Audit, state: &'static str, of: u64, act: Act) -> Outcome<S> {
     if let Act::Throttle(Some(wait)) = act {
-        cx.app.lock().pause(state, wait);
+        audit.lock().pause(state, wait);
     }
     let Act::Move { to, after, kicks, join } = act else {
         return Err(match act {
@@ -120,7 +159,6 @@ where
             Act::Panic | Act::Move { .. } => panic!("boom"),
         });
     };
-    let of = cx.job.me;
     let mut next = match to {
         0 => Next::to(walk::A),
         1 => Next::to(walk::B { of }),
@@ -150,8 +188,7 @@ where
 /// they ended.
 type Seen = [u64; 6];
 
-fn children_seen(cx: &Cx<Walk>) -> Seen {
-    let children = cx.children();
+fn children_seen(children: &Children<Walk>) -> Seen {
     let seen = [
         children.parked_in::<walk::A>() + children.cancelled_in::<walk::A>(),
         children.parked_in::<walk::B>() + children.cancelled_in::<walk::B>(),

@@ -42,7 +42,7 @@ impl Account {
         let now = self.now();
         let mut wrong = Vec::new();
         for (name, _, slots, interval) in STATES {
-            let running = self.running.values().filter(|state| **state == name).count();
+            let running = self.steps_in(name);
             let first = self.lines_of.get(name).and_then(BTreeSet::first);
             let Some((turn, job)) = first.filter(|_| !self.held.contains(name)) else { continue };
             if self.stirred.is_some_and(|last| last.elapsed() <= FLOWS + TICKS) && self.jobs[job].is_new() {
