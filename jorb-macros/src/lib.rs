@@ -76,6 +76,9 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `timeout` | `"30s"`, or a `Duration` above zero | longest time that one step may take | no limit |
 /// | `crashes` | `u32`, at least 1, better 2 or more | a job is parked whose step killed the process so many times while it ran alone | nobody counts: it is tried for ever |
 /// | `limits(A, B)` | types with [`#[limiter(..)]`](macro@limiter) | limits that states share; a step starts when all of them let it | none |
+/// | `batch(max = 100)` | `u32`, at least 1 | a step takes up to so many jobs, and the function a `Batch`; not with `crashes` | one job |
+/// | `batch(.., wait = "2s")` | `"2s"`, or a `Duration` | how long the first job of a batch waits for others | it does not |
+/// | `batch(.., per_job)` | | `rate`, and those of limiters, count each job of a batch, and not the step; `burst` is `max` then unless it is given | they count the step |
 ///
 /// Units are `ms`, `s`, `m`, `h` and `d`, numbers are whole. A text that cannot be read does not compile.
 ///
@@ -93,6 +96,12 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// but it does in all that comes after: waits, throttling, a limiter, a state that is held, a program that is not running.
 /// When the next attempt would start too late, the step has failed for good, and does not wait for that. An attempt that has
 /// started is not cut: `timeout` does that. Being throttled costs no attempt, and without `give_up_after` it may go on for ever.
+///
+/// # Several jobs in one step
+///
+/// With `batch(max = 100, wait = "2s")` the function takes `(batch: Batch<S>)` or `(batch: Batch<S>, cx: &mut BatchCx<W>)` and
+/// returns `BatchOutcome<S>`, or a `Result` of `Finished<S>` and any error that makes a `Fault`. `Batch` in the documentation of jorb
+/// says what is promised, with an example.
 ///
 /// # Steps that kill the process
 ///

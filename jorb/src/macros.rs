@@ -123,7 +123,8 @@ pub use jorb_macros::workflow;
 /// `(state, cx: &mut Cx<W>)` and returns [`Outcome`](crate::Outcome), or a `Result` with any error that makes a
 /// [`Fault`](crate::Fault). An `async fn` runs on the runtime, and its future must be `Send`; a plain `fn` runs on the
 /// blocking pool, and the way there costs tens of µs. No more than 500 of them run at once,
-/// whatever the states allow: the pool has 512 threads, and the store needs one.
+/// whatever the states allow: the pool has 512 threads, and the store needs one. With `batch(..)` the function takes several
+/// jobs: a [`Batch`](crate::Batch).
 pub use jorb_macros::state;
 
 /// Declares a limit that states share.

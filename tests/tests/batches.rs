@@ -21,6 +21,7 @@ struct Row {
     cost: u32,
     /// Attempts that fail.
     fails: u32,
+    throttles: u32,
     steps: u32,
 }
 
@@ -116,6 +117,9 @@ impl Log {
 
 fn one<S: State<Workflow = Sync> + jorb::Transition<sync::Done>>(item: &mut jorb::Item<S>) -> Outcome<S> {
     item.job.steps += 1;
+    if item.job.steps <= item.job.throttles {
+        return Err(Fault::throttled(5 * SECOND));
+    }
     if item.attempt() <= item.job.fails {
         Err("not this one")?;
     }
@@ -182,7 +186,7 @@ async fn break_(
 }
 
 fn row(name: &str) -> Row {
-    Row { name: name.into(), cost: 1, fails: 0, steps: 0 }
+    Row { name: name.into(), cost: 1, fails: 0, throttles: 0, steps: 0 }
 }
 
 /// A run of these jobs, and a clock that starts when they were made.
@@ -425,6 +429,34 @@ async fn a_deadline_starts_no_step_and_cuts_no_batch() {
     let summary = Processor::new(log.clone()).clock(clock).exec(&mut run).await.unwrap();
     assert_eq!((summary.jobs("Done"), summary.cancelled()), (5, 1), "job 0 was on time when it started");
     assert_eq!(log.batches(), [(0, vec![0, 1, 2, 3]), (3000, vec![5])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_others_waits_no_longer_than_its_deadline() {
+    let log = Log::new();
+    let (mut run, clock) =
+        seeded(MemoryStore::new(), uploads(2).zip([1, 9]).map(|(kick, s)| kick.deadline(s * SECOND)));
+    let mut processor = Processor::new(log.clone()).clock(clock);
+    let handle = processor.handle();
+    let look = async {
+        sleep(1100 * MS).await;
+        handle.overview().unwrap().states[0].cancelled
+    };
+    let (summary, cancelled) = tokio::join!(processor.exec(&mut run), look);
+    assert_eq!((summary.unwrap().jobs("Done"), cancelled), (1, 1));
+    assert_eq!(log.batches(), [(2000, vec![1])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_job_pauses_the_rate_once_and_the_others_go_on() {
+    let log = Log::new();
+    let throttled = Row { throttles: 1, ..row("") };
+    let rows = [row(""), throttled.clone(), throttled, row("")];
+    let (run, summary) = run(&log, rows.map(|row| (sync::Upload, row))).await;
+    assert_eq!((summary.jobs("Done"), summary.errors), (4, 0), "it costs no attempt");
+    // They are told to come again in 5 s; then they wait for others.
+    assert_eq!(log.batches(), [(0, vec![0, 1, 2, 3]), (7000, vec![1, 2])]);
+    assert_eq!(steps(run), [1, 2, 2, 1]);
 }
 
 #[tokio::test(start_paused = true)]

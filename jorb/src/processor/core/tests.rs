@@ -1,12 +1,15 @@
 //! A scheduler without slots and without a store.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::advance;
 use uuid::Uuid;
 
-use super::{Bounds, Core, Pull, Start};
+use super::{Bounds, Core, Pull, Start, cancel::Step};
 use crate::{
-    Clock, Form, Join, Policy, Rate, StateId, Status, Timestamp,
+    Batching, Clock, Form, Join, Policy, Rate, StateId, Status, Timestamp,
     processor::{
         line::Waiting,
         queue::tests::{Lone, record, turn},
@@ -70,6 +73,33 @@ async fn a_disk_that_is_always_slow_only_delays_a_start() {
     let permit = core.starts(state, permit).expect("it was saved as of 20 ms after it was taken");
     advance(Duration::from_millis(150)).await;
     assert!(core.starts(state, permit).is_none(), "a disk that was slow once is given more time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_cancelled_before_a_batch_starts_is_no_part_of_it() {
+    let state = StateId::at(0);
+    let batching = Batching::new(3);
+    let policy = Policy::DEFAULT.rate(Rate::literal("10/s")).batch(batching);
+    let clock = Clock::starting_at(Timestamp(1_000));
+    let core = Core::new(header(3, 0), clock, Form::Value, &[Some(policy)], Bounds::default());
+    core.resume((1..=3).map(|seq| Waiting::read(record(turn(1, seq), false))).collect(), Vec::new());
+
+    let known = core.cancels();
+    let Pull::Run(mut batch) = core.next_batch(state, batching, None) else { panic!("all three start") };
+    assert!(batch.permit.is_some(), "once that is saved");
+    core.leave_out_cancelled(state, &mut batch, known);
+    assert_eq!(batch.jobs.len(), 3);
+    let second = batch.jobs[1].record.job.id;
+    core.lock().running.insert(second, Step::Cancelled { _answer: None });
+    core.cancels.fetch_add(1, Relaxed);
+    core.leave_out_cancelled(state, &mut batch, known);
+    assert!(batch.jobs.len() == 2 && batch.jobs.iter().all(|job| job.record.job.id != second));
+    assert_eq!(core.overview().states[0].executing, 2);
+
+    core.batch_not_started(state, &batch);
+    let inner = core.lock();
+    assert_eq!((inner.executing, inner.queues[0].executing, inner.queues[0].in_batches), (0, 0, 0));
+    assert!(inner.running.is_empty());
 }
 
 #[test]
