@@ -110,10 +110,8 @@ impl Inputs {
         let batch = state.as_ref().is_some_and(|ty| last(bare(ty)).is_some_and(|name| name == "Batch"));
         let mut state = state.map(|ty| owned_struct(ty, errors));
         if batch {
+            // Of a `Batch` of nothing, rustc says what is missing.
             let of = state.as_ref().and_then(argument).cloned();
-            if let (Some(ty), None) = (&state, &of) {
-                errors.at(ty, format!("a handler of batches takes {BATCH}, where `S` is its state"));
-            }
             state = of.or_else(|| returned(&sig.output)).map(|ty| owned_struct(ty, errors));
         }
         let cx = types.next();

@@ -1,6 +1,9 @@
 //! Several jobs in one step.
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -82,6 +85,8 @@ struct Log {
     gives: fn(&Log) -> Result<(), BoxError>,
     settles: Option<u32>,
     forges: bool,
+    /// Steps whose token was cancelled.
+    over: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -94,6 +99,7 @@ impl Log {
             gives,
             settles: None,
             forges: false,
+            over: Arc::default(),
         }
     }
 
@@ -119,6 +125,9 @@ fn one<S: State<Workflow = Sync> + jorb::Transition<sync::Done>>(item: &mut jorb
     item.job.steps += 1;
     if item.job.steps <= item.job.throttles {
         return Err(Fault::throttled(5 * SECOND));
+    }
+    if item.job.name == "hopeless" {
+        Err("hopeless")?;
     }
     if item.attempt() <= item.job.fails {
         Err("not this one")?;
@@ -168,13 +177,22 @@ async fn read(_: sync::Read, cx: &mut Cx<Sync>) -> Outcome<sync::Read> {
     Ok(Next::to(sync::Upload))
 }
 
-#[state(batch(max = 3), timeout = "5s", retries = 1, backoff = "1s..1s")]
+fn worth(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.to_string() != "hopeless"
+}
+
+#[state(batch(max = 3), timeout = "5s", retries = 1, backoff = "1s..1s", retry_if = worth)]
 async fn break_(
     mut batch: Batch<sync::Break>,
     cx: &mut BatchCx<Sync>,
 ) -> Result<jorb::Finished<sync::Break>, BoxError> {
     cx.app.enter(&batch);
     batch.iter_mut().for_each(|item| item.job.steps += 100);
+    let (token, over) = (cx.cancelled().clone(), cx.app.over.clone());
+    tokio::spawn(async move {
+        token.cancelled().await;
+        over.fetch_add(1, Relaxed);
+    });
     if cx.app.forges {
         return Ok(Batch::test([(sync::Break, row("")), (sync::Break, row(""))]).finish(one));
     }
@@ -271,6 +289,7 @@ async fn what_goes_wrong_with_all_is_the_outcome_of_each() {
         let (mut run, summary) = run(&log, (0..3).map(|_| (sync::Break, row("")))).await;
         assert_eq!((summary.jobs("Done"), summary.errors), (3, 3), "{error}");
         assert_eq!(log.batches(), [(0, vec![0, 1, 2]), (again, vec![0, 1, 2])], "{error}");
+        assert_eq!(log.over.load(Relaxed), 2, "what a step has started elsewhere hears that it is over");
         for id in 0..3 {
             let text = last_error(&mut run, id);
             assert!(text.contains(error), "{text}");
@@ -457,6 +476,52 @@ async fn a_throttled_job_pauses_the_rate_once_and_the_others_go_on() {
     // They are told to come again in 5 s; then they wait for others.
     assert_eq!(log.batches(), [(0, vec![0, 1, 2, 3]), (7000, vec![1, 2])]);
     assert_eq!(steps(run), [1, 2, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_if_is_asked_of_a_batch_and_of_each_job() {
+    let log = Log::new();
+    let rows = [row(""), row("hopeless"), Row { fails: 1, ..row("") }];
+    let (_, summary) = run(&log, rows.map(|row| (sync::Break, row))).await;
+    assert_eq!((summary.jobs("Done"), summary.parked()), (2, 1));
+    assert_eq!(log.batches(), [(0, vec![0, 1, 2]), (1000, vec![2])]);
+
+    let log = Log { gives: |_| Err("hopeless".into()), ..Log::new() };
+    let (_, summary) = run(&log, (0..3).map(|_| (sync::Break, row("")))).await;
+    assert_eq!((summary.jobs("Done"), summary.parked()), (0, 3));
+    assert_eq!(log.batches(), [(0, vec![0, 1, 2])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_due_or_too_late_is_no_part_of_a_batch() {
+    let log = Log::new();
+    let throttled = Row { throttles: 1, ..row("") };
+    let rows = [row(""), throttled, row(""), row(""), row("")];
+    let (run, _) = run(&log, rows.map(|row| (sync::Upload, row))).await;
+    assert_eq!(log.batches(), [(0, vec![0, 1, 2, 3]), (2000, vec![4]), (7000, vec![1])]);
+    assert_eq!(steps(run), [1, 2, 1, 1, 1]);
+
+    let log = Log::new();
+    let late = |(kick, s): (Kick<sync::Upload>, u32)| kick.deadline(s * SECOND);
+    let (mut run, clock) = seeded(MemoryStore::new(), uploads(3).zip([9, 1, 9]).map(late));
+    let summary = Processor::new(log.clone()).clock(clock).exec(&mut run).await.unwrap();
+    assert_eq!((summary.jobs("Done"), summary.cancelled()), (2, 1));
+    assert_eq!(log.batches(), [(2000, vec![0]), (2000, vec![2])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_takes_no_others_along() {
+    let log = Log { took: SECOND, ..Log::new() };
+    let mut run = Run::open(MemoryStore::new()).unwrap();
+    run.seed((), |seeds| {
+        seeds.add(Kick::new(sync::Read, row("")))?;
+        seeds.extend(uploads(6))
+    })
+    .unwrap();
+    let clock = Clock::starting_at(run.job(0).unwrap().ready_at());
+    let summary = Processor::new(log.clone()).clock(clock).first(5).exec(&mut run).await.unwrap();
+    assert_eq!((summary.ending, summary.jobs("Done")), (Ending::Canary, 5));
+    assert_eq!(log.batches(), [(0, vec![1, 2, 3, 4]), (2000, vec![0])]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ const MORE: &[(&str, usize, &str)] = &[
     ("payload_not_serialize", 4, "all of serde's derive"),
     ("state_without_workflow", 2, "one for each `#[state]`: an attribute macro cannot stand on a variant"),
     ("workflow_app_not_sync", 3, "the context of each handler has it"),
-    ("workflow_module_taken", 18, "rustc looks for the states in the other module"),
+    ("workflow_module_taken", 19, "rustc looks for the states in the other module"),
 ];
 
 #[test]
