@@ -80,6 +80,7 @@
 //! | returns `Err(Fault::throttled(after))` | tries again; the state's limiter pauses as well | no more |
 //! | returns `Err(Fault::fatal(e))` | fails for good | one more |
 //! | panics, or runs into its timeout | its context is as before the step; as an error otherwise | one more |
+//! | gives back a [`Batch`] that it has [finished](Batch::finish) | each of its jobs as if it had run alone | |
 //! | is dropped by a stop | is as before the step, which runs again at the next start | no more |
 //!
 //! What fails for good is parked: so is a job whose attempts are used up, or whose next one would start later than

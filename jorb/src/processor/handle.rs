@@ -360,7 +360,7 @@ impl<W: Workflow> CancelDriven<W> {
     ///
     /// A step in flight is stopped at its next `await`, and what it did to its context is forgotten; this waits for that. The
     /// result of a plain `fn`, which nobody can stop, is ignored: nobody waits for it but its slot, and whoever drives the
-    /// run next. None of these jobs starts a step once this has returned. Children that a job of another kind kicks
+    /// run next. So is what a batch gives for one of its jobs; only one of which no job is left is stopped. None of these jobs starts a step once this has returned. Children that a job of another kind kicks
     /// meanwhile are new ones. While nobody drives the run, this waits until somebody does.
     ///
     /// An error is that the processor ended before that was durable, or that there is no such job.
