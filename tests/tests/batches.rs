@@ -436,7 +436,7 @@ async fn people_see_how_many_are_in_flight_and_what_the_others_wait_for() {
     assert_eq!(summary.unwrap().jobs("Done"), 6);
     assert_eq!((busy.executing, busy.waiting, busy.waits), (4, 2, None), "for a slot");
     let until = Some(start + 2 * SECOND);
-    let waits = Wait { limiter: "batch", key: None, held: false, since: start, until };
+    let waits = Wait { limiter: "batch", key: None, held: false, since: start, until, by: Vec::new() };
     assert_eq!((waiting.executing, waiting.waiting, waiting.waits), (0, 2, Some(waits)));
 }
 

@@ -251,7 +251,8 @@ async fn who_waits_can_say_for_what() {
     let store = Spy::new(MemoryStore::new());
     let mut run = open(&store, |jobs| {
         jobs.extend([asks(5), asks(5)])?;
-        jobs.extend((0..4).map(|_| Kick::new(api::Store, 0)))
+        jobs.extend((0..4).map(|_| Kick::new(api::Store, 0)))?;
+        jobs.add(Kick::new(api::Load, 0))
     });
     let mut processor = Processor::new(Lab::default()).clock(Clock::starting_at(START));
     let handle = processor.handle();
@@ -259,9 +260,12 @@ async fn who_waits_can_say_for_what() {
         sleep(250 * MS).await;
         let overview = handle.overview().unwrap();
         let at = |ms| Timestamp(START.0 + ms);
-        let wait = |limiter, until| Some(Wait { limiter, key: None, held: false, since: at(0), until });
-        assert_eq!(overview.state("Ask").unwrap().waits, wait("Tokens", Some(at(500))));
-        assert_eq!(overview.state("Store").unwrap().waits, wait("Pool", None));
+        let wait = |limiter, until, by: &[&'static str]| {
+            Some(Wait { limiter, key: None, held: false, since: at(0), until, by: by.into() })
+        };
+        assert_eq!(overview.state("Ask").unwrap().waits, wait("Tokens", Some(at(500)), &[]));
+        assert_eq!(overview.state("Store").unwrap().waits, wait("Pool", None, &["Store"]));
+        assert_eq!(overview.state("Load").unwrap().waits, wait("Pool", None, &["Store"]));
         assert_eq!(overview.state("Ping").unwrap().waits, None);
         let [.., pool, tokens] = &overview.limiters[..] else { panic!("{:?}", overview.limiters) };
         assert_eq!(

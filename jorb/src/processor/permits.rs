@@ -359,15 +359,28 @@ impl Permits {
         }
     }
 
-    /// For people.
-    pub(super) fn wait(&self, refused: Refused, since: u64) -> Wait {
+    /// What a state waits for, for people; `runs` says of each state whether it has steps in flight.
+    pub(super) fn wait<W: Workflow>(
+        &self,
+        state: StateId<W>,
+        (refused, since): (Refused, u64),
+        runs: impl Fn(usize) -> bool,
+    ) -> Wait {
         let spot = self.gates.at(refused.gate);
+        let limiter = &self.limiters[spot.limiter];
+        let is_it = |behind: &&Behind| behind.gate == refused.gate && behind.who.0 == state.index();
+        let by: Vec<usize> = match self.behind.iter().find(is_it) {
+            _ if refused.until.is_some() => Vec::new(),
+            Some(behind) => vec![behind.first],
+            None => limiter.users.iter().copied().filter(|user| runs(*user)).collect(),
+        };
         Wait {
-            limiter: self.limiters[spot.limiter].spec.name,
+            limiter: limiter.spec.name,
             key: spot.key.as_deref().map(Into::into),
             held: false,
             since: at(since),
             until: refused.until.map(at),
+            by: by.into_iter().map(|state| StateId::<W>::at(state).name()).collect(),
         }
     }
 

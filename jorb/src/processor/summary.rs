@@ -111,13 +111,22 @@ pub struct Wait {
     /// When it gets a permit at the earliest; nothing while it waits for a step to end, for a job of another state that
     /// came first, or for an operator.
     pub until: Option<Timestamp>,
+    /// While it waits for others: the states whose steps hold the limiter, with any key, or whose job came first.
+    pub by: Vec<&'static str>,
 }
 
 impl Wait {
     /// For others of its batch; both in nanoseconds.
     pub(super) fn batch(since: u64, until: u64) -> Self {
         let at = |nanos: u64| Timestamp(nanos.div_ceil(1_000_000));
-        Wait { limiter: "batch", key: None, held: false, since: at(since), until: Some(at(until)) }
+        Wait {
+            limiter: "batch",
+            key: None,
+            held: false,
+            since: at(since),
+            until: Some(at(until)),
+            by: Vec::new(),
+        }
     }
 }
 
@@ -323,14 +332,17 @@ impl fmt::Display for Summary {
             Ending::TooManyParked => "stopped: too many jobs failed",
             Ending::Canary => "stopped: the first jobs are through",
         })?;
+        let complete = self.ending == Ending::Complete;
         match self.parked() {
             0 => {}
-            1 => f.write_str(", but for 1 parked job")?,
-            n => write!(f, ", but for {n} parked jobs")?,
+            1 if complete => f.write_str(", but for 1 parked job")?,
+            n if complete => write!(f, ", but for {n} parked jobs")?,
+            1 => f.write_str("; 1 job is parked")?,
+            n => write!(f, "; {n} jobs are parked")?,
         }
         let and = if self.parked() > 0 { " and" } else { ", but for" };
         match self.joining() {
-            n if n == 0 || self.ending != Ending::Complete => {}
+            n if n == 0 || !complete => {}
             1 => write!(f, "{and} 1 that waits for its children")?,
             n => write!(f, "{and} {n} that wait for their children")?,
         }

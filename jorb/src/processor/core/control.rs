@@ -129,6 +129,7 @@ impl<W: Workflow> Core<W> {
     pub(in crate::processor) fn overview(&self) -> Overview {
         let now = self.clock.now();
         let inner = self.lock();
+        let runs = |state: usize| inner.queues[state].executing > 0;
         let state = |state: StateId<W>| {
             let line = &inner.queues[state.index()];
             let counts = &inner.durable.counts;
@@ -152,7 +153,7 @@ impl<W: Workflow> Core<W> {
                 parked: counts.get(state, Status::Parked),
                 cancelled: counts.get(state, Status::Cancelled),
                 errors: inner.tally.errors[state.index()],
-                waits: (line.refused.map(|(refused, since)| inner.permits.wait(refused, since)))
+                waits: (line.refused.map(|refused| inner.permits.wait(state, refused, runs)))
                     .or_else(|| inner.permits.held_by(&line.next_held()?.uses))
                     .or_else(|| line.next_filling(now).map(|(since, until)| Wait::batch(since, until))),
             }

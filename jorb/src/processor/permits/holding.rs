@@ -28,7 +28,8 @@ impl Permits {
     pub(in crate::processor) fn held_by(&self, uses: &Uses) -> Option<Wait> {
         let (spot, since) = self.held(uses)?;
         let limiter = self.limiters[spot.limiter].spec.name;
-        Some(Wait { limiter, key: spot.key.as_deref().map(Into::into), held: true, since, until: None })
+        let key = spot.key.as_deref().map(Into::into);
+        Some(Wait { limiter, key, held: true, since, until: None, by: Vec::new() })
     }
 
     /// Those of a limiter, for people.
