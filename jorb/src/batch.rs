@@ -19,6 +19,8 @@ pub type BatchOutcome<S> = Result<Finished<S>, Fault>;
 /// into its timeout, that is the outcome of each of its jobs: they are tried again as the policy says, each with the
 /// context that it had before.
 ///
+/// Steps, errors and throttles are counted of each job: a call of 100 that fails is 100 errors.
+///
 /// The batch is one step as far as slots, rates and pools go, whatever it holds; of limiters that are
 /// [weighted](crate::Weighted) it takes what its jobs cost together, and holds no more jobs than their burst allows at once.
 /// With `batch(max = 100, per_job)`, each of its jobs counts for rates.
@@ -127,6 +129,9 @@ impl<S: State> Batch<S> {
     }
 
     /// Gives each job its outcome, in the same order: what a handler of one job would return.
+    ///
+    /// When the service's answer says nothing of a job, give that an `Err(Fault::retry(..))` here. A panic in here is one of the
+    /// whole batch: what the service has taken would be sent again.
     pub fn finish(self, mut outcome: impl FnMut(&mut Item<S>) -> Outcome<S>) -> Finished<S> {
         let finish = |mut item: Item<S>| {
             let outcome = outcome(&mut item).map(Into::into);

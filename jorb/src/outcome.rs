@@ -245,7 +245,7 @@ pub struct Fault {
 pub enum Reaction {
     /// Try again under the state's policy; with a delay, no earlier than that instead of the backoff.
     Retry(Option<Duration>),
-    /// Slow the whole state down, then try again; costs no attempt.
+    /// Pause the limiters of the state, or of its key if the step has one, then try again; costs no attempt.
     Throttle(Option<Duration>),
     /// Park the job at once.
     Park,

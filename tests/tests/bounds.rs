@@ -101,6 +101,8 @@ async fn too_many_parked_jobs_stop_the_run() {
     let summary = exec(&mut processor, &mut run).await;
     assert_eq!((summary.ending, summary.exit()), (Ending::TooManyParked, Exit::Stopped));
     assert!((6..500).contains(&summary.parked()), "{summary}"); // all of a batch count
+    let said = format!("stopped: too many jobs failed; {} jobs are parked; see `report`", summary.parked());
+    assert!(summary.to_string().starts_with(&said), "{summary}");
 }
 
 #[tokio::test(start_paused = true)]

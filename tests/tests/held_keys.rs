@@ -239,7 +239,10 @@ async fn a_key_is_held_and_released_while_steps_run() {
         sleep(1_500 * MS).await;
         let since = Timestamp(START.0 + 450);
         let key = Some("a".into());
-        assert_eq!(wait(), Some(Wait { limiter: "Host", key, held: true, since, until: None }));
+        assert_eq!(
+            wait(),
+            Some(Wait { limiter: "Host", key, held: true, since, until: None, by: Vec::new() })
+        );
         let limiters = handle.overview().unwrap().limiters;
         let host = limiters.iter().find(|of| of.name == "Host").unwrap();
         assert_eq!(host.held, [HeldKey { limiter: "Host".into(), key: "a".into(), since }]);
@@ -599,6 +602,29 @@ fn suspects_are_shown(store: &Path) {
         let json: serde_json::Value = serde_json::from_str(&shown(&[verb, "--json"])).unwrap();
         assert_eq!(json["suspects"], 2, "{json}");
     }
+}
+
+#[test]
+fn a_report_says_how_a_held_key_goes_on() {
+    let mut run = memory();
+    run.seed((), |seeds| seeds.extend(fetches("two words", 0..3, 0))).unwrap();
+    let free = run.report().unwrap();
+    assert_eq!(free.next.last().unwrap().what, "goes on with 3 jobs");
+    run.set_key_held("Host", "two words", true).unwrap();
+    run.set_key_held("Host", "it's", true).unwrap();
+    let report = run.report().unwrap();
+    let next: Vec<_> = report.next.iter().map(|advice| (&*advice.command, &*advice.what)).collect();
+    let lets = "lets the jobs of that key go on";
+    assert_eq!(
+        next,
+        [
+            (r"release --limiter Host --key 'it'\''s'", lets),
+            ("release --limiter Host --key 'two words'", lets),
+            ("run", "goes on with 3 jobs, but for those of held keys"),
+        ]
+    );
+    let text = report.to_string();
+    assert!(text.contains("\nheld: Host[two words], since ") && !free.to_string().contains("held"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! How jobs come together in batches.
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::Ident;
 use syn::meta::ParseNestedMeta;
@@ -25,10 +25,14 @@ pub(super) fn batch(meta: &ParseNestedMeta<'_>) -> syn::Result<Batch> {
     }
     let content;
     syn::parenthesized!(content in meta.input);
+    let tokens: TokenStream = content.parse()?;
+    if let Some(TokenTree::Literal(number)) = tokens.clone().into_iter().next() {
+        return Err(syn::Error::new(number.span(), SHAPE));
+    }
     let mut errors = Errors::default();
     let (mut max, mut rest, mut per_job) = (None, TokenStream::new(), false);
     let mut keys = Keys::new(Place::Batch);
-    keys.each(content.parse()?, &mut errors, |key, meta| {
+    keys.each(tokens, &mut errors, |key, meta| {
         let name = Ident::new(key, Span::call_site());
         if key == "per_job" {
             per_job = mark(meta)?;

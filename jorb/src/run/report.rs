@@ -7,7 +7,7 @@ use uuid::Uuid;
 use self::groups::Groups;
 use super::walk::{Filter, Walk};
 use crate::{
-    Error, JobId, Run, Shown, StateId, StateSummary, Status, Timestamp, Workflow,
+    Error, HeldKey, JobId, Run, Shown, StateId, StateSummary, Status, Timestamp, Workflow,
     store::{Seeding, Turn},
 };
 
@@ -39,6 +39,8 @@ pub struct Report {
     pub suspects: u64,
     /// Every state, in declaration order.
     pub states: Vec<StateReport>,
+    /// Keys of limiters that an operator has stopped: their jobs are among the ready ones.
+    pub held_keys: Vec<HeldKey>,
     /// What to do next.
     pub next: Vec<Advice>,
 }
@@ -111,6 +113,7 @@ impl<W: Workflow> Run<W> {
             states.push(self.report_on(state, jobs)?);
         }
         let suspects = self.suspects()?.len() as u64;
+        let held_keys = self.held_keys();
         let header = &self.header;
         Ok(Report {
             workflow: W::NAME,
@@ -120,8 +123,9 @@ impl<W: Workflow> Run<W> {
             complete: self.is_complete(),
             errors: header.next.error - 1,
             suspects,
-            next: advice(header.seeding == Seeding::Done, &states),
+            next: advice(header.seeding == Seeding::Done, &states, &held_keys),
             states,
+            held_keys,
         })
     }
 
@@ -152,7 +156,7 @@ impl<W: Workflow> Run<W> {
     }
 }
 
-fn advice(seeded: bool, states: &[StateReport]) -> Vec<Advice> {
+fn advice(seeded: bool, states: &[StateReport], held_keys: &[HeldKey]) -> Vec<Advice> {
     let mut next = Vec::new();
     let mut say = |command: String, what: String| next.push(Advice { command, what });
     if !seeded {
@@ -167,11 +171,22 @@ fn advice(seeded: bool, states: &[StateReport]) -> Vec<Advice> {
     for StateReport { jobs, .. } in states.iter().filter(|s| s.jobs.held > 0) {
         say(format!("release {}", jobs.name), format!("lets {} go on", count(jobs.held, "held job")));
     }
+    for HeldKey { limiter, key, .. } in held_keys {
+        let command = format!("release --limiter {limiter} --key {}", in_shell(key));
+        say(command, "lets the jobs of that key go on".into());
+    }
     let ready: u64 = states.iter().map(|s| s.jobs.ready - s.jobs.held).sum();
     if ready > 0 {
-        say("run".into(), format!("goes on with {}", count(ready, "job")));
+        let but = if held_keys.is_empty() { "" } else { ", but for those of held keys" };
+        say("run".into(), format!("goes on with {}{but}", count(ready, "job")));
     }
     next
+}
+
+/// As a shell takes it.
+fn in_shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@%+=".contains(c);
+    if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What is said of them, wherever the run is looked at.
@@ -214,6 +229,12 @@ impl fmt::Display for Report {
                 write!(f, "  first delayed one due {at}")?;
             }
             writeln!(f)?;
+        }
+        if !self.held_keys.is_empty() {
+            writeln!(f)?;
+        }
+        for HeldKey { limiter, key, since } in &self.held_keys {
+            writeln!(f, "held: {limiter}[{key}], since {since}")?;
         }
         if self.suspects > 0 {
             writeln!(f, "\n{}", suspected(self.suspects))?;
