@@ -12,7 +12,7 @@ use jorb::{
     Status, Store, Summary, Wait, Weighted, prelude::*,
 };
 use jorb_tests::spy::Spy;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +49,9 @@ enum Sync {
     /// Goes to `Upload`, one by one.
     #[state(initial, next(Upload))]
     Read,
+    /// Comes back once.
+    #[state(initial, next(Loop, Done))]
+    Loop,
     /// What goes wrong with all.
     #[state(initial, next(Done))]
     Break,
@@ -175,6 +178,15 @@ fn write(batch: Batch<sync::Write>, cx: &mut BatchCx<Sync>) -> BatchOutcome<sync
 async fn read(_: sync::Read, cx: &mut Cx<Sync>) -> Outcome<sync::Read> {
     sleep(cx.app.took * u32::try_from(cx.id().0).unwrap()).await;
     Ok(Next::to(sync::Upload))
+}
+
+#[state(batch(max = 2))]
+async fn loop_(batch: Batch<sync::Loop>, cx: &mut BatchCx<Sync>) -> BatchOutcome<sync::Loop> {
+    cx.app.enter(&batch);
+    Ok(batch.finish(|item| {
+        item.job.steps += 1;
+        Ok(if item.job.steps < 2 { Next::to(sync::Loop) } else { Next::to(sync::Done) })
+    }))
 }
 
 fn worth(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -522,6 +534,17 @@ async fn a_canary_takes_no_others_along() {
     let summary = Processor::new(log.clone()).clock(clock).first(5).exec(&mut run).await.unwrap();
     assert_eq!((summary.ending, summary.jobs("Done")), (Ending::Canary, 5));
     assert_eq!(log.batches(), [(0, vec![1, 2, 3, 4]), (2000, vec![0])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_overtakes_those_that_nobody_has_looked_at() {
+    let log = Log::new();
+    let jobs = (0..50).map(|_| Kick::new(sync::Loop, row("")));
+    let (mut run, clock) = seeded(MemoryStore::new(), jobs);
+    let mut processor = Processor::new(log.clone()).clock(clock).window(1).first(3);
+    let summary = timeout(60 * SECOND, processor.exec(&mut run)).await.expect("it ends").unwrap();
+    assert_eq!((summary.ending, summary.jobs("Done"), summary.moves), (Ending::Canary, 3, 6));
+    assert!(log.batches().iter().all(|(_, jobs)| jobs.iter().all(|job| *job < 3)), "{:?}", log.batches());
 }
 
 #[tokio::test(start_paused = true)]

@@ -302,9 +302,9 @@ impl<W: Workflow> Line<W> {
         known.then_some(job)
     }
 
-    /// Those in memory that may start in their turn.
-    pub(super) fn known(&self) -> impl Iterator<Item = &Waiting<W>> {
-        let horizon = self.horizon;
+    /// Those in memory that may start in their turn; or all, if they need not wait for that.
+    pub(super) fn known(&self, all: bool) -> impl Iterator<Item = &Waiting<W>> {
+        let horizon = self.horizon.filter(|_| !all);
         self.waiting.iter().take_while(move |job| horizon.is_none_or(|horizon| job.turn() <= horizon))
     }
 

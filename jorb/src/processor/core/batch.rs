@@ -146,6 +146,7 @@ impl<W: Workflow> Inner<W> {
     ) -> Group {
         let line = self.queues[state].at(line);
         let (alone, full) = (self.only_suspects(), self.canary.as_ref().filter(|canary| canary.is_full()));
+        let picks = alone || full.is_some();
         let most = match &self.canary {
             _ if alone => 1,
             Some(canary) if full.is_some() => canary.most.min(max as usize),
@@ -161,7 +162,7 @@ impl<W: Workflow> Inner<W> {
         let limited = self.permits.limits(state);
         let mut group = Group { jobs: Vec::new(), demand: Demand::ONE, due: u64::MAX };
         let mut costs = vec![0_u32; limits.len()];
-        for job in line.known().filter(is_one).take(most) {
+        for job in line.known(picks).filter(is_one).take(most) {
             if group.jobs.is_empty() {
                 let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
                 let deadline = job.record.job.deadline.map_or(u64::MAX, nanos);
@@ -185,7 +186,7 @@ impl<W: Workflow> Inner<W> {
             group.jobs.push(job.record.job.id);
         }
         // With the last one that is waited for, it starts earlier.
-        if let Some(last) = line.known().filter(is_one).nth(most.saturating_sub(1)) {
+        if let Some(last) = line.known(picks).filter(is_one).nth(most.saturating_sub(1)) {
             group.due = group.due.min(last.starts_at());
         }
         group
